@@ -1,15 +1,17 @@
 """A dot and its interval for each variant: the plot of protocols with one score a variant."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from xkd_bench.analysis.scores import TRAINED
-from xkd_bench.report.style import INK, QUIET, Look
+from xkd_bench.report.style import INK, WIDTH, Look, heading
 from xkd_bench.report.words import points, title_of, wrapped
 
-WIDTH, ROW, HEAD, FOOT = 6.6, 0.27, 0.80, 0.52
+ROW, HEAD, FOOT, GAP, RIGHT = 0.27, 0.80, 0.52, 0.75, 0.95
+"""Inches."""
 
 
 def dots(summary: pd.DataFrame, look: dict[str, Look], title: str, words: str) -> Figure:
@@ -18,22 +20,19 @@ def dots(summary: pd.DataFrame, look: dict[str, Look], title: str, words: str) -
     fig = Figure(figsize=(WIDTH, 1))
     names = {name: wrapped(name, 38) for name in summary["variant"]}
     left = _label_width(fig, list(names.values())) + 0.25
-    right = 0.95
-    gap = 0.75
     tall = [sum(_tall(names[name]) for name in part["variant"]) + 0.1 for _, part in panels]
     head = HEAD if len(panels) > 1 else 0.55
-    height = head + sum(tall) + gap * (len(panels) - 1) + FOOT
+    height = head + sum(tall) + GAP * (len(panels) - 1) + FOOT
     fig.set_size_inches(WIDTH, height)
     top = height - head
     for (trained, part), size in zip(panels, tall, strict=True):
-        ax = fig.add_axes((left / WIDTH, (top - size) / height, 1 - (left + right) / WIDTH, size / height))
+        ax = fig.add_axes((left / WIDTH, (top - size) / height, 1 - (left + RIGHT) / WIDTH, size / height))
         _panel(ax, part, look, names)
         if len(panels) > 1:
             ax.set_title(title_of(TRAINED[trained]))
-        top -= size + gap
+        top -= size + GAP
     fig.axes[-1].set_xlabel("accuracy, %")
-    fig.text(0.12 / WIDTH, 1 - 0.12 / height, title, fontsize=10.5, fontweight="bold", va="top", color=INK)
-    fig.text(0.12 / WIDTH, 1 - 0.31 / height, words, fontsize=7.5, va="top", color=QUIET)
+    heading(fig, title, words, 0.12)
     return fig
 
 
@@ -79,10 +78,7 @@ def _limits(part: pd.DataFrame) -> tuple[float, float]:
     """All means, and intervals up to one and a half times the means' range beyond them; within 0..100."""
     mean = 100 * part["mean"]
     spread = max(float(mean.max() - mean.min()), 2.0)
-    low = max(min(float((100 * part["low"]).min(skipna=True)), 101.0) if part["low"].notna().any() else mean.min(),
-              mean.min() - 1.5 * spread)  # fmt: skip
-    high = min(float((100 * part["high"]).max()) if part["high"].notna().any() else mean.max(),
-               mean.max() + 1.5 * spread)  # fmt: skip
-    low, high = min(low, mean.min()), max(high, mean.max())
-    margin = 0.05 * (high - low)
+    low = max(np.nanmin([*(100 * part["low"]), mean.min()]), mean.min() - 1.5 * spread)
+    high = min(np.nanmax([*(100 * part["high"]), mean.max()]), mean.max() + 1.5 * spread)
+    margin = 0.05 * max(high - low, 2.0)
     return max(low - margin, -1.0), min(high + margin, 101.0)

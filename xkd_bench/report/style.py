@@ -7,7 +7,9 @@ from typing import Literal
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 
 from xkd_bench.analysis.scores import ROLES
 
@@ -17,6 +19,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 DASHED, DOTTED, DASHDOT = (0, (4.5, 2)), (0, (1.2, 1.6)), (0, (6, 1.6, 1.2, 1.6))
 Dash = Literal["-"] | tuple[int, tuple[float, ...]]
+
+WIDTH = 6.6
+"""Inches: the text width of a page; at a README's width type stays above 11 pixels."""
 
 RC = {
     **{"font.family": "DejaVu Sans", "font.size": 8.5, "text.color": INK, "axes.labelcolor": INK},
@@ -73,6 +78,17 @@ def looks(variants: pd.DataFrame) -> dict[str, Look]:
     for row in of_role["floor"]:
         out[row["variant"]] = Look("#8c8c8c", DASHED, "", width=1.3)
     return out
+
+
+def heading(fig: Figure, title: str, words: str, left: float) -> None:
+    """Title and one quiet line under it, at the top left; `left` in inches. Long lines shrink to fit."""
+    renderer = FigureCanvasAgg(fig).get_renderer()
+    width, height = fig.get_size_inches()
+    for text, down, size, weight, colour in ((title, 0.12, 10.5, "bold", INK), (words, 0.31, 7.5, "normal", QUIET)):
+        written = fig.text(left / width, 1 - down / height, text, va="top", size=size, weight=weight, color=colour)
+        over = written.get_window_extent(renderer).width / fig.dpi / (width - left - 0.05)
+        if over > 1:
+            written.set_fontsize(written.get_fontsize() / over)
 
 
 def lighter(colour: str, by: float) -> str:

@@ -74,10 +74,9 @@ def wrapped(name: str, width: int) -> str:
 
 def interval_note(summary: pd.DataFrame, confidence: float) -> str:
     """What bands and bars of a plot are, in a few words. `summary` as `analysis.compare.summarise` returns it."""
-    most = int(summary["n_seeds"].max())
-    if most > 1:
-        return f"{100 * confidence:g} % intervals over {most} seeds"
-    draws = int(summary["n_draws"].max())
-    if draws > 1:
-        return f"{100 * confidence:g} % intervals over {draws} label draws of one split"
+    for column, unit in (("n_seeds", "seeds"), ("n_draws", "label draws of one split")):
+        fewest, most = int(summary[column].min()), int(summary[column].max())
+        if most > 1:
+            number = str(most) if fewest == most else f"{fewest} to {most}"
+            return f"{100 * confidence:g} % intervals over {number} {unit}"
     return "one score each, no intervals"
