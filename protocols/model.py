@@ -1,0 +1,157 @@
+"""Reads the protocols' TOML files and checks them."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Protocol(_Frozen):
+    """How a student is scored.
+
+    pair_fractions: the student is distilled from each of these fractions of the pairs.
+    labels_per_class: a number of labels per class, or "all" labels of the train part.
+    trained: `head` freezes the encoder (linear evaluation), `all` trains everything (fine-tuning).
+    draws: how many independent draws of the labels; 1 where all labels are used.
+    """
+
+    name: str
+    version: Positive
+    summary: str
+    source: str
+    pair_fractions: tuple[Fraction, ...] = (1.0,)
+    labels_per_class: tuple[Positive | Literal["all"], ...]
+    trained: tuple[Literal["head", "all"], ...]
+    draws: Positive = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> "Protocol":
+        for name in ("pair_fractions", "labels_per_class", "trained"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"{name} must be a non-empty list without repeats, got {list(values)}")
+        if self.draws > 1 and "all" in self.labels_per_class:
+            raise ValueError("several draws of all labels are the same draw: set draws = 1")
+        return self
+
+    def label_counts(self) -> tuple[int | None, ...]:
+        """Labels per class of each cell, None for all labels."""
+        return tuple(None if n == "all" else n for n in self.labels_per_class)
+
+
+class Recipe(_Frozen):
+    """How a network is optimised. `lr` is at its peak; `gamma` multiplies it at each milestone (epochs)."""
+
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    epochs: Positive
+    batch: Positive
+    schedule: Literal["constant", "cosine", "multistep"]
+    milestones: tuple[Positive, ...] = ()
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    augmentation: Literal["none", "light", "simclr"]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Recipe":
+        if (self.schedule == "multistep") != bool(self.milestones):
+            raise ValueError("milestones go with schedule = 'multistep', and only with it")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must increase, got {list(self.milestones)}")
+        return self
+
+
+class HeadRecipe(_Frozen):
+    """How a linear head on frozen features is trained.
+
+    `logistic` solves the L2-regularised multinomial logistic regression to convergence, for each inverse strength
+    C in `inverse_strengths` (scikit-learn's convention: the sum of losses plus |W|²/2C), and chooses C on validation
+    data. `recipe` runs `recipe` as published, and chooses nothing.
+    """
+
+    solver: Literal["logistic", "recipe"]
+    inverse_strengths: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    recipe: Recipe | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "HeadRecipe":
+        if (self.solver == "logistic") != bool(self.inverse_strengths):
+            raise ValueError("inverse_strengths go with solver = 'logistic', and only with it")
+        if (self.solver == "recipe") != (self.recipe is not None):
+            raise ValueError("a recipe goes with solver = 'recipe', and only with it")
+        return self
+
+
+class Budget(_Frozen):
+    """How much a run may cost: one of smoke, laptop, paper.
+
+    source_size, target_size: pixels. max_draws: no more draws than this, where the protocol asks for more.
+    teacher_views: `cached` computes the teacher's features once, un-augmented; `augmented` at each step, on augmented
+    inputs.
+    """
+
+    name: str
+    summary: str
+    source: str
+    seeds: Positive
+    source_size: Positive
+    target_size: Positive
+    student: str
+    teacher_views: Literal["cached", "augmented"]
+    max_draws: Positive
+    pretrain: Recipe
+    distil: Recipe
+    head: HeadRecipe
+    all: Recipe
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads(files("protocols").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def protocol_names() -> tuple[str, ...]:
+    """Names of the protocols: one TOML file each (`few_shot.toml` is `few-shot`), except budgets.toml."""
+    stems = (f.name.removesuffix(".toml") for f in files("protocols").iterdir() if f.name.endswith(".toml"))
+    return tuple(sorted(s.replace("_", "-") for s in stems if s != "budgets"))
+
+
+@cache
+def load_protocol(name: str) -> Protocol:
+    """The protocol of this name. KeyError if there is none, ValueError if its file is wrong."""
+    if name not in protocol_names():
+        raise KeyError(name)
+    protocol = Protocol.model_validate(_read(name.replace("-", "_")))
+    if protocol.name != name:
+        raise ValueError(f"the file of protocol '{name}' names itself '{protocol.name}'")
+    return protocol
+
+
+@cache
+def budget_names() -> tuple[str, ...]:
+    """Names of the budgets, cheapest first."""
+    return tuple(_read("budgets"))
+
+
+@cache
+def load_budget(name: str, target_kind: str = "image") -> Budget:
+    """The budget of this name, with its overrides for a kind of target modality (image, depth, audio, …).
+
+    KeyError if there is none, ValueError if its table is wrong.
+    """
+    table = dict(_read("budgets")[name])
+    overrides = table.pop("for", {}).get(target_kind, {})
+    merged = {k: {**v, **overrides[k]} if k in overrides and isinstance(v, dict) else v for k, v in table.items()}
+    merged |= {k: v for k, v in overrides.items() if k not in merged}
+    return Budget.model_validate({"name": name, **merged})
