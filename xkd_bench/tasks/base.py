@@ -1,0 +1,129 @@
+"""The contract of a task: two modalities, which items are pairs, and splits that leak nothing."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd_bench.errors import UsageError
+
+Index = NDArray[np.int64]
+Progress = Callable[[int, int], None]
+"""Told (items done, items in all)."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a task is, known without loading its data; it goes into every record and table.
+
+    `pairing` says what a pair shares: the very thing drawn or photographed (`instance`), or only its
+    category (`class`). Pairs by class carry the label, so such a task distils on some classes and scores
+    on others. `origin` tags every figure that rests on rendered or simulated data.
+    """
+
+    name: str
+    title: str
+    source: str
+    target: str
+    pairing: Literal["instance", "class"]
+    origin: Literal["real", "rendered", "simulated"]
+    licence: str
+    kind: Literal["classification", "segmentation"] = "classification"
+    target_kind: Literal["image", "depth", "audio", "vector"] = "image"
+
+
+@dataclass(frozen=True)
+class Items:
+    """All items of one modality.
+
+    data: [n, channels, height, width] uint8 (images). May be memory-mapped: read, never written.
+    concept: [n] items with the same concept in the two modalities are pairs.
+    group: [n] near-duplicates share a group; no group is in two of train, val and test.
+    """
+
+    data: NDArray[np.generic]
+    concept: Index
+    group: Index
+
+    def __len__(self) -> int:
+        return len(self.concept)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which items play which part, for one seed. All are indices, sorted, without repeats.
+
+    pairs_source, pairs_target: what distillation sees, without labels.
+    train, val, test: target items with labels: to draw labels from, to choose with, and to report on.
+    label: [n_target] class of each target item, -1 for those outside train, val and test.
+    """
+
+    pairs_source: Index
+    pairs_target: Index
+    train: Index
+    val: Index
+    test: Index
+    label: Index
+    classes: tuple[str, ...]
+
+
+class Task(ABC):
+    """A task is made from its name (`folder:PATH` passes `PATH` as `argument`), which is cheap, then loaded."""
+
+    card: Card
+
+    def __init__(self, argument: str = "") -> None:
+        """Check `argument`; read no data. Raise UsageError with one line if it cannot be meant."""
+        if argument:
+            raise UsageError(f"task '{self.card.name}' takes no argument, got '{argument}'")
+
+    @abstractmethod
+    def load(self, source_size: int, target_size: int, progress: Progress | None = None) -> "TaskData":
+        """Read (or rasterise, once) both modalities at the asked sizes in pixels. progress: told how far it has come."""
+
+
+class TaskData(ABC):
+    """A loaded task: items of both modalities, and a split for each seed."""
+
+    source: Items
+    target: Items
+    digest: str
+    """sha256 (hex) of all that a result can depend on: arrays, concepts, groups, labels, class names."""
+
+    @abstractmethod
+    def split(self, seed: int) -> Split:
+        """The split of this seed, already passed through `check_split`. Same seed, same split, on any machine."""
+
+
+def check_split(data: TaskData, split: Split) -> Split:
+    """Raise UsageError where a split leaks or cannot be scored; return it otherwise.
+
+    Checks: train, val and test share no item and no group; no concept and no group of val or test is in a pair;
+    pairs have the same concepts on both sides; every class has items in train and in test; labels are in range.
+    """
+    group, concept = data.target.group, data.target.concept
+    parts = {"train": split.train, "val": split.val, "test": split.test}
+    for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+        both = np.intersect1d(group[parts[a]], group[parts[b]])
+        if len(both):
+            raise UsageError(f"{len(both)} groups are in both {a} and {b} (first: {both[0]}): a split may not leak")
+    paired = concept[split.pairs_target]
+    for name in ("val", "test"):
+        for what, key in (("concepts", concept), ("groups", group)):
+            leaked = np.intersect1d(key[parts[name]], key[split.pairs_target])
+            if len(leaked):
+                raise UsageError(f"{len(leaked)} {what} of {name} are in pairs (first: {leaked[0]}): a split may not leak")
+    if set(np.unique(data.source.concept[split.pairs_source])) != set(np.unique(paired)):
+        raise UsageError("source and target pairs have different concepts: every pair needs both sides")
+    n_classes = len(split.classes)
+    for name, items in parts.items():
+        labels = split.label[items]
+        if len(labels) and (labels.min() < 0 or labels.max() >= n_classes):
+            raise UsageError(f"a label of {name} is outside 0..{n_classes - 1}")
+        empty = np.setdiff1d(np.arange(n_classes), labels)
+        if name != "val" and len(empty):
+            raise UsageError(f"class '{split.classes[empty[0]]}' has no item in {name}: merge or drop it")
+    return split
