@@ -1,0 +1,19 @@
+"""Supervised training on the target labels alone, from scratch; its frozen encoder is the random-feature floor."""
+
+from torch import Tensor
+
+from xkd_bench.methods.base import Batch, Method
+
+
+class SupFT(Method):
+    """CMCD's Sup FT. Nothing is learned before the labels: with a head alone it scores random features."""
+
+    distils = False
+    uses_pairs = False
+    provenance = "[PAPER] CMCD Table 1, Sup FT; random initialisation"
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        raise RuntimeError("sup-ft has no stage without labels")
+
+
+METHOD = SupFT

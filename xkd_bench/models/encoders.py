@@ -1,0 +1,91 @@
+"""Student encoders: a network that maps images to features, by name.
+
+`resnetD-wW` are small residual networks for small images (CIFAR-style: 3x3 stem, no max-pooling), D layers deep and W
+channels wide at the first stage. Any other name is timm's (`resnet50`, `mobilenetv3_small_100`,
+`vit_tiny_patch16_224`).
+"""
+
+import re
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from xkd_bench.catalogue import STUDENTS
+from xkd_bench.errors import UsageError, nearest
+
+
+class Encoder(nn.Module):
+    """A backbone with pooled features.
+
+    `forward` maps uint8-scaled floats in [0, 1], [n, channels, h, w], to features [n, dim]. Inputs are centred to
+    [-1, 1] here, so that callers and stored weights never differ in it.
+    """
+
+    def __init__(self, backbone: nn.Module, dim: int, name: str, channels: int) -> None:
+        super().__init__()
+        self.backbone, self.dim, self.name, self.channels = backbone, dim, name, channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.backbone(x * 2 - 1)
+
+
+class _Residual(nn.Module):
+    """A basic block: two 3x3 convolutions, and a 1x1 shortcut where the shape changes (He et al. 2016)."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(n_out),
+        )
+        same = stride == 1 and n_in == n_out
+        shortcut = (nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
+        self.shortcut = nn.Identity() if same else nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+def _small_resnet(depth: int, width: int, channels: int) -> tuple[nn.Module, int]:
+    """depth = 6 n + 2 with n blocks a stage; widths W, 2W, 4W, 8W from the stem on; each step halves the image."""
+    blocks, rest = divmod(depth - 2, 6)
+    if rest or blocks < 1:
+        raise UsageError(f"a small ResNet has 6n + 2 layers (8, 14, 20, …), not {depth}")
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, width, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]
+    for stage in range(3):
+        n_in, n_out = width << stage, width << (stage + 1)
+        layers += [_Residual(n_in if i == 0 else n_out, n_out, 2 if i == 0 else 1) for i in range(blocks)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), width * 8
+
+
+def check_student(name: str) -> None:
+    """Raise UsageError if no student has this name; builds nothing."""
+    if not re.fullmatch(r"resnet\d+-w\d+", name) and not timm.is_model(name):
+        raise nearest("student", name, [*STUDENTS, *timm.list_models()])
+
+
+def build_encoder(name: str, channels: int, size: int) -> Encoder:
+    """A freshly initialised encoder from torch's global generator.
+
+    name: see the module's docstring. channels: of the input. size: of the input in pixels, for networks that need it.
+    """
+    check_student(name)
+    if small := re.fullmatch(r"resnet(\d+)-w(\d+)", name):
+        backbone, dim = _small_resnet(int(small[1]), int(small[2]), channels)
+        return Encoder(backbone, dim, name, channels)
+    extra: dict[str, Any] = {"img_size": size} if name.startswith(("vit", "deit", "swin")) else {}
+    model = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0, **extra)
+    # Some heads (MobileNetV3) widen the features after pooling: ask the network, not its declaration.
+    model.eval()
+    with torch.no_grad():
+        dim = model(torch.zeros(1, channels, size, size)).shape[1]
+    return Encoder(model.train(), dim, name, channels)
