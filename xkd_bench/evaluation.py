@@ -1,0 +1,227 @@
+"""Scores a student under a protocol: linear heads on its frozen features, or fine-tuning, for each draw of labels."""
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from protocols import HeadRecipe, Recipe
+from xkd_bench.augment import Augment
+from xkd_bench.models.encoders import Encoder
+from xkd_bench.models.teachers import encode, to_float
+from xkd_bench.probes import fit_logistic
+from xkd_bench.sampling import draw_labels
+from xkd_bench.seeds import stream
+from xkd_bench.tasks.base import Index, Split, TaskData
+from xkd_bench.training import OnStep, fit
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number and what it rests on.
+
+    value: top-1 accuracy on the test part, in [0, 1]. correct: [n_test] bool, in the order of split.test. chosen:
+    hyper-parameters chosen on validation data, by name. validation: accuracy there, NaN where nothing was chosen.
+    """
+
+    trained: str
+    labels_per_class: int | None
+    draw: int
+    value: float
+    n_test: int
+    n_labels: int
+    chosen: dict[str, float]
+    validation: float
+    seconds: float
+    correct: NDArray[np.bool_]
+
+
+def _score(
+    trained: str,
+    per_class: int | None,
+    draw: int,
+    items: Index,
+    predicted: Tensor,
+    label: Tensor,
+    seconds: float,
+    chosen: dict[str, float] | None = None,
+    validation: float = float("nan"),
+) -> Score:
+    n_classes = int(max(label.max(), predicted.max())) + 1
+    value = multiclass_accuracy(predicted, label, n_classes, average="micro").item()
+    correct = (predicted == label).numpy()
+    return Score(trained, per_class, draw, value, len(label), len(items), chosen or {}, validation, seconds, correct)
+
+
+def target_features(encoder: Encoder, data: TaskData, device: torch.device) -> Tensor:
+    """Features of every target item by the encoder in evaluation mode, on the CPU: [n_target, dim].
+
+    The encoder's parameters and batch-normalisation statistics are left as they are.
+    """
+    return torch.cat(list(encode(encoder, data.target.data, device)))
+
+
+def standardised(features: Tensor, split: Split) -> Tensor:
+    """Each feature at mean 0 and deviation 1 over the train part (its labels are not used); constant ones become 0."""
+    train = features[torch.from_numpy(split.train)].double()
+    std, mean = torch.std_mean(train, 0)
+    return ((features - mean) / std.clamp_min(1e-8 * (1 + mean.abs()))).float()
+
+
+def linear_scores(
+    features: Tensor,
+    split: Split,
+    recipe: HeadRecipe,
+    counts: Sequence[int | None],
+    draws: int,
+    *,
+    seed: int,
+    fabric: Fabric,
+    on_step: OnStep | None = None,
+) -> list[Score]:
+    """Linear evaluation for every number of labels and draw. features: [n_target, d] of the frozen encoder.
+
+    With the solver `logistic` all draws and regularisations of a number of labels are one batched problem; the
+    regularisation is the one with the best validation accuracy, averaged over the draws (the strongest of equals).
+    """
+    x = standardised(features, split)
+    label = torch.from_numpy(split.label)
+    scores = []
+    for done, per_class in enumerate(counts):
+        items = [draw_labels(split, per_class, seed=seed, draw=draw) for draw in range(draws)]
+        if recipe.solver == "logistic":
+            scores += _logistic_scores(x, label, split, recipe, per_class, items)
+        else:
+            scores += _recipe_scores(x, label, split, recipe, per_class, items, seed, fabric)
+        if on_step:
+            on_step(done + 1, len(counts), float("nan"))
+    return scores
+
+
+def _logistic_scores(
+    x: Tensor, label: Tensor, split: Split, recipe: HeadRecipe, per_class: int | None, items: list[Index]
+) -> list[Score]:
+    started = time.perf_counter()
+    strengths = torch.tensor(sorted(recipe.inverse_strengths))
+    rows = torch.from_numpy(np.stack(items))
+    heads = fit_logistic(x[rows], label[rows], strengths, len(split.classes))
+    val, test = torch.from_numpy(split.val), torch.from_numpy(split.test)
+    right = heads.logits(x[val].double()).argmax(-1) == label[val]
+    accuracy = right.double().mean(1).view(len(items), len(strengths))  # [draws, strengths]
+    best = int(accuracy.mean(0).argmax())
+    predicted = heads.logits(x[test].double()).argmax(-1).view(len(items), len(strengths), -1)[:, best]
+    seconds = (time.perf_counter() - started) / len(items)
+    chosen = {"C": strengths[best].item()}
+    return [
+        _score("head", per_class, d, items[d], predicted[d], label[test], seconds, chosen, accuracy[d, best].item())
+        for d in range(len(items))
+    ]
+
+
+def _recipe_scores(
+    x: Tensor,
+    label: Tensor,
+    split: Split,
+    recipe: HeadRecipe,
+    per_class: int | None,
+    items: list[Index],
+    seed: int,
+    fabric: Fabric,
+) -> list[Score]:
+    assert recipe.recipe is not None
+    scores = []
+    for draw, chosen in enumerate(items):
+        started = time.perf_counter()
+        run = stream(seed, "head", per_class, draw)
+        torch.manual_seed(run)
+        head = _Classifier(nn.Identity(), x.shape[1], len(split.classes))
+        rows = torch.from_numpy(chosen)
+        batches = _LabelledBatches(x[rows], label[rows], recipe.recipe.batch, run, fabric.device)
+        fit(head, batches, len(batches), recipe.recipe, seed=run, fabric=fabric, what="linear evaluation")
+        test = torch.from_numpy(split.test)
+        with torch.no_grad():
+            predicted = head.cpu().classify(x[test]).argmax(1)
+        scores.append(_score("head", per_class, draw, chosen, predicted, label[test], time.perf_counter() - started))
+    return scores
+
+
+def fine_tuned_score(
+    encoder: Encoder,
+    data: TaskData,
+    split: Split,
+    recipe: Recipe,
+    per_class: int | None,
+    draw: int,
+    *,
+    seed: int,
+    fabric: Fabric,
+    flip: bool = True,
+    on_step: OnStep | None = None,
+    checkpoint: Path | None = None,
+) -> Score:
+    """Fine-tune a copy of the encoder with a fresh linear head on one draw of the labels, and score its last epoch.
+
+    Nothing is chosen: the recipe is fixed. Initial head, batches and augmentation are the same for every method.
+    """
+    started = time.perf_counter()
+    items = draw_labels(split, per_class, seed=seed, draw=draw)
+    run = stream(seed, "fine-tune", per_class, draw)
+    torch.manual_seed(run)
+    size = data.target.data.shape[-1]
+    augment = Augment(recipe.augmentation, encoder.channels, size, flip)
+    model = _Classifier(copy.deepcopy(encoder), encoder.dim, len(split.classes), augment)
+    label = torch.from_numpy(split.label)
+    images = torch.from_numpy(np.ascontiguousarray(data.target.data[items]))
+    batches = _LabelledBatches(images, label[torch.from_numpy(items)], recipe.batch, run, fabric.device)
+    fit(
+        model, batches, len(batches), recipe, seed=run, fabric=fabric, what="fine-tuning", on_step=on_step,
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    test = data.target.data[split.test]
+    network = nn.Sequential(model.encoder, model.head)
+    predicted = torch.cat([logits.argmax(1) for logits in encode(network, test, fabric.device, batch=512)])
+    truth = label[torch.from_numpy(split.test)]
+    return _score("all", per_class, draw, items, predicted, truth, time.perf_counter() - started)
+
+
+class _Classifier(nn.Module):
+    """An encoder and a linear head; maps a labelled batch to its cross-entropy."""
+
+    def __init__(self, encoder: nn.Module, dim: int, n_classes: int, augment: nn.Module | None = None) -> None:
+        super().__init__()
+        self.encoder, self.head, self.augment = encoder, nn.Linear(dim, n_classes), augment
+
+    def classify(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(x))
+
+    def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        x, y = batch
+        x = to_float(x)
+        if self.augment is not None:
+            x = self.augment(x)
+        return {"loss": nn.functional.cross_entropy(self.classify(x).float(), y)}
+
+
+class _LabelledBatches:
+    """Shuffled batches of an epoch by its number; all items are used, in batches that differ by one item at most."""
+
+    def __init__(self, x: Tensor, y: Tensor, batch: int, seed: int, device: torch.device) -> None:
+        self.x, self.y, self.seed = x.to(device), y.to(device), seed
+        self.pieces = -(-len(y) // batch)
+
+    def __len__(self) -> int:
+        return self.pieces
+
+    def __call__(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order = np.random.default_rng(stream(self.seed, "order", epoch)).permutation(len(self.y))
+        for piece in np.array_split(order, self.pieces):
+            rows = torch.from_numpy(piece).to(self.x.device)
+            yield self.x[rows], self.y[rows]
