@@ -1,0 +1,114 @@
+"""RunSpec: what a run is. Checked before anything is read or written, frozen, hashable."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from protocols import Budget, Protocol, budget_names, load_budget, load_protocol, protocol_names
+from xkd_bench.catalogue import DEFAULT_TEACHER
+from xkd_bench.errors import UsageError, nearest
+
+FORMAT = 1
+"""Part of every key. Raised when a change of code changes results, so that old artefacts are not taken for new ones."""
+
+
+def digest(fields: Any) -> str:
+    """A short sha256 of any JSON-able value, the same whatever the order of its keys."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class RunSpec(BaseModel):
+    """One method on one task under one protocol, with one seed.
+
+    Make it with `RunSpec.make`, which fills in defaults and refuses what cannot run with one line (UsageError).
+    `options` are the method's, all of them, defaults included.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    method: str
+    options: dict[str, Any]
+    protocol: str
+    budget: str
+    teacher: str
+    pairs: Literal["true", "shuffled"]
+    student: str
+    seed: Annotated[int, Field(ge=0)]
+    precision: Literal["32", "bf16", "16"]
+    batch: Annotated[int, Field(gt=1)] | None = None
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        task: str = "emoji-sketch",
+        method: str = "cmc",
+        options: dict[str, Any] | None = None,
+        protocol: str = "few-shot",
+        budget: str = "laptop",
+        teacher: str | None = None,
+        pairs: str = "true",
+        student: str | None = None,
+        seed: int = 0,
+        precision: str = "32",
+        batch: int | None = None,
+    ) -> "RunSpec":
+        """A checked spec. `student` defaults to the budget's, `batch` (of distillation) to its recipe's."""
+        from xkd_bench import methods, tasks
+        from xkd_bench.models.encoders import check_student
+        from xkd_bench.models.teachers import check_teacher
+
+        for kind, name, known in (
+            ("protocol", protocol, protocol_names()),
+            ("budget", budget, budget_names()),
+            ("kind of pairs", pairs, ("true", "shuffled")),
+            ("precision", precision, ("32", "bf16", "16")),
+        ):
+            if name not in known:
+                raise nearest(kind, name, list(known))
+        card = tasks.get(task).card
+        cls_method = methods.get(method)
+        if card.kind == "segmentation":
+            raise UsageError(f"task '{task}' is for segmentation, protocol '{protocol}' scores classification")
+        if seed < 0:
+            raise UsageError(f"a seed is 0 or more, got {seed}")
+        if batch is not None and batch < 2:
+            raise UsageError(f"a batch has 2 items or more, got {batch}")
+        plan = load_budget(budget, card.target_kind)
+        parsed = cls_method.parse_options(method, options or {})
+        if cls_method.uses_pairs:
+            teacher = teacher or DEFAULT_TEACHER
+            check_teacher(teacher)
+        else:
+            # A method that is shown no pairs is the same run whatever the teacher: one key, one result.
+            teacher, pairs = "none", "true"
+        student = student or plan.student
+        check_student(student)
+        fields = {
+            "task": task, "method": method, "options": parsed.model_dump(mode="json"), "protocol": protocol,
+            "budget": budget, "teacher": teacher, "pairs": pairs, "student": student, "seed": seed,
+            "precision": precision, "batch": batch,
+        }  # fmt: skip
+        return cls.model_validate(fields)
+
+    def load_protocol(self) -> Protocol:
+        """The protocol by this name."""
+        return load_protocol(self.protocol)
+
+    def load_budget(self) -> Budget:
+        """The budget for the kind of this task's target modality, with `batch` put into its distillation recipe."""
+        from xkd_bench import tasks
+
+        plan = load_budget(self.budget, tasks.get(self.task).card.target_kind)
+        if self.batch is None:
+            return plan
+        return plan.model_copy(update={"distil": plan.distil.model_copy(update={"batch": self.batch})})
+
+    def label(self) -> str:
+        """A short name for progress and messages."""
+        control = {"random": " · random teacher"}.get(self.teacher, "")
+        return f"{self.method}{control}{' · shuffled pairs' if self.pairs == 'shuffled' else ''} · seed {self.seed}"

@@ -1,0 +1,207 @@
+"""The results folder: content-addressed stages, written atomically, checked when read, safe for several processes.
+
+    runs/KEY/            one folder a run: record.json and correct.npz (per-item correctness)
+    artefacts/STAGE/KEY/ what runs share: teachers, features, students, scores
+
+Every folder holds a checksums.json, and appears under its name only when it is whole: it is written beside it under a
+temporary name and renamed. A KEY is a digest of all that the content depends on. The folders are the truth; tables are
+derived.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from xkd_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+log = logging.getLogger("xkd_bench")
+CHECKSUMS = "checksums.json"
+
+
+class Store:
+    """A results folder. Nothing is created before the first write."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Where a stage's result is, or would be."""
+        return (self.root / "runs" if stage == "runs" else self.root / "artefacts" / stage) / key
+
+    def work_folder(self, stage: str, key: str) -> Path:
+        """Where an unfinished stage keeps its checkpoint; it outlives a kill and goes when the stage is whole."""
+        folder = self.folder(stage, key)
+        return folder.with_name(f"{folder.name}.work")
+
+    def has(self, stage: str, key: str) -> bool:
+        """Whether the stage is there, whole and uncorrupted. A corrupt one is removed, with a warning."""
+        folder = self.folder(stage, key)
+        if not folder.is_dir():
+            return False
+        problem = _problem(folder)
+        if problem is None:
+            return True
+        log.warning("%s %s is corrupt (%s): it is made again", stage, key, problem)
+        with self._writing(folder.parent):
+            shutil.rmtree(folder, ignore_errors=True)
+        return False
+
+    def compute(self, stage: str, key: str, make: Callable[[Path], None]) -> Path:
+        """The stage's folder; `make` fills a temporary one if it is not there yet. One process makes a key."""
+        folder = self.folder(stage, key)
+        if self.has(stage, key):
+            return folder
+        with self._writing(folder.parent):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock(stage, key):
+            if self.has(stage, key):
+                return folder
+            with self._writing(folder.parent):
+                for stale in folder.parent.glob(f".{key}.*"):
+                    shutil.rmtree(stale, ignore_errors=True)  # of a process that was killed: we hold its lock
+                temporary = folder.with_name(f".{key}.{os.getpid()}")
+                temporary.mkdir()
+                try:
+                    make(temporary)
+                    _seal(temporary)
+                    os.replace(temporary, folder)
+                except BaseException:
+                    shutil.rmtree(temporary, ignore_errors=True)
+                    raise
+                shutil.rmtree(self.work_folder(stage, key), ignore_errors=True)
+        return folder
+
+    def records(self) -> list[dict[str, Any]]:
+        """All whole records, in the order of their keys."""
+        runs = self.root / "runs"
+        keys = sorted(f.name for f in runs.iterdir() if f.is_dir() and f.name[0] != ".") if runs.is_dir() else []
+        return [self.record(key) for key in keys if not key.endswith(".work") and self.has("runs", key)]
+
+    def record(self, key: str) -> dict[str, Any]:
+        """The record of this key."""
+        record: dict[str, Any] = json.loads((self.folder("runs", key) / "record.json").read_text(encoding="utf-8"))
+        return record
+
+    def correct(self, key: str) -> "np.ndarray":
+        """Per-item correctness of a record's scores, in their order: [scores, n_test] bool."""
+        import numpy as np
+
+        with np.load(self.folder("runs", key) / "correct.npz") as arrays:
+            packed, n_test = arrays["packed"], int(arrays["n_test"])
+        return np.unpackbits(packed, axis=1, count=n_test).astype(bool)
+
+    def find(self, prefix: str) -> str:
+        """The one key that begins with `prefix`. UsageError if there is none or several."""
+        keys = [r["key"] for r in self.records() if r["key"].startswith(prefix)]
+        if len(keys) != 1:
+            what = "no record" if not keys else f"{len(keys)} records"
+            raise UsageError(
+                f"{what} in {self.root / 'runs'} with a key that begins with '{prefix}': see xkd-bench table"
+            )
+        return keys[0]
+
+    def frame(self, keys: list[str] | None = None) -> "pd.DataFrame":
+        """Tidy scores, one row each, of these keys or of all records; the columns are those of `tidy`."""
+        import pandas as pd
+
+        records = self.records() if keys is None else [self.record(key) for key in keys]
+        return pd.DataFrame([row for record in records for row in tidy(record)])
+
+    @contextmanager
+    def _lock(self, stage: str, key: str) -> Iterator[None]:
+        locks = self.root / "artefacts" / "locks"
+        with self._writing(locks):
+            locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f"{stage}-{key}.lock"):
+            yield
+
+    @contextmanager
+    def _writing(self, where: Path) -> Iterator[None]:
+        """Turns what the disk refuses into one line."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None or (error.filename is None and error.strerror is None):
+                raise
+            raise UsageError(
+                f"cannot write to {where}: {error.strerror}; free some space or choose another --out"
+            ) from error
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _seal(folder: Path) -> None:
+    """Write the checksums of all files and bring everything to the disk: a rename is the last step."""
+    sums = {str(f.relative_to(folder)): _hash(f) for f in sorted(folder.rglob("*")) if f.is_file()}
+    (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb+") as handle:
+                os.fsync(handle.fileno())
+
+
+def _problem(folder: Path) -> str | None:
+    """What is wrong with a sealed folder, or None."""
+    try:
+        sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        for name, expected in sums.items():
+            if _hash(folder / name) != expected:
+                return f"{name} has another checksum"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def tidy(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One row per score of a record: what `analysis` and `report` take."""
+    spec, card = record["spec"], record["task"]
+    shared = {
+        "key": record["key"],
+        "task": spec["task"],
+        "task_title": card["title"],
+        "source": card["source"],
+        "target": card["target"],
+        "pairing": card["pairing"],
+        "origin": card["origin"],
+        "method": spec["method"],
+        "options": json.dumps(spec["options"], sort_keys=True),
+        "option_changes": json.dumps(record["option_changes"], sort_keys=True),
+        "provenance": record["provenance"],
+        "teacher": spec["teacher"],
+        "pairs": spec["pairs"],
+        "student": spec["student"],
+        "protocol": spec["protocol"],
+        "protocol_version": record["protocol"]["version"],
+        "budget": spec["budget"],
+        "seed": spec["seed"],
+        "data_digest": record["data_digest"],
+    }
+    import pandas as pd
+
+    for score in record["scores"]:
+        per_class = score["labels_per_class"]
+        yield {
+            **shared,
+            "trained": score["trained"],
+            "labels_per_class": pd.NA if per_class is None else per_class,
+            "pair_fraction": score["pair_fraction"],
+            "draw": score["draw"],
+            "metric": score["metric"],
+            "value": score["value"],
+            "n_test": score["n_test"],
+        }
