@@ -1,0 +1,230 @@
+"""The command line: parses, calls, prints. Everything heavy is imported when a command needs it."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from xkd_bench import __version__
+from xkd_bench.errors import TrainingError, UsageError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Evaluate cross-modality knowledge distillation: methods, controls, fixed protocols, honest tables.",
+)
+
+Listed = Literal["tasks", "methods", "protocols", "budgets", "teachers", "students"]
+Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
+Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON, for machines.")]
+Methods = Annotated[Sequence[str], typer.Option("--method", "-m", help="Method under test; may be repeated.")]
+MethodOptions = Annotated[Sequence[str], typer.Option("--option", "-o", help="A method's key=value; may be repeated.")]
+SELECTION = "hyper-parameters chosen on validation data only"
+
+
+@app.callback(invoke_without_command=True)
+def _version(show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    if show:
+        typer.echo(f"xkd-bench {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    method: Methods = ("cmc",),
+    protocol: Annotated[str, typer.Option("--protocol", "-p", help="How students are scored.")] = "few-shot",
+    task: Annotated[str, typer.Option("--task", "-t", help="Data; folder:PATH for your own.")] = "emoji-sketch",
+    budget: Annotated[str, typer.Option("--budget", "-b", help="smoke, laptop or paper.")] = "laptop",
+    teacher: Annotated[str | None, typer.Option(help="Source encoder: see `list teachers`.")] = None,
+    student: Annotated[str | None, typer.Option(help="Target encoder; the budget's, if not given.")] = None,
+    pairs: Annotated[str, typer.Option(help="true, or shuffled: the control that breaks the pairs.")] = "true",
+    option: MethodOptions = (),
+    seeds: Annotated[
+        str | None, typer.Option(help="How many (3), or which (0,1,7); the budget's, if not given.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Batch of distillation; the budget's, if not given.")] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="Only the methods: no controls, no references.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="32, bf16 or 16.")] = "32",
+    out: Out = Path("results"),
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+) -> None:
+    """Run methods under a protocol beside their controls and references, and write the comparison into --out.
+
+    What is in the store already is not run again; killed anywhere, the same command does the rest.
+    """
+    method_options = _parse_options(option)
+    seed_list = _parse_seeds(seeds, budget, task)
+    from xkd_bench.progress import progress
+    from xkd_bench.runner import Runner
+    from xkd_bench.store import Store
+    from xkd_bench.suite import comparison, run_all
+    from xkd_bench.training import make_fabric
+
+    specs = comparison(
+        method, seed_list, alone=alone, task=task, protocol=protocol, budget=budget, teacher=teacher, student=student,
+        pairs=pairs, options=method_options, batch=batch, precision=precision,
+    )  # fmt: skip
+    store = Store(out)
+    with progress(len(specs), quiet=quiet or (as_json and not sys.stderr.isatty())) as shown:
+        runner = Runner(store, make_fabric(device, precision), shown.report)
+        keys = []
+        for spec, done in zip(specs, run_all(runner, specs, shown.begin), strict=True):
+            shown.end(spec.label(), done.was_there)
+            keys.append(done.key)
+    frame = store.frame(keys)
+    command = _command(
+        method, protocol, task, budget, teacher, student, pairs, option, seed_list, batch, alone, precision
+    )
+    _publish(frame, out, command, quiet, as_json)
+
+
+@app.command("list")
+def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
+    """List the names that `run` takes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "what it is", "from", box=None, header_style="bold")
+    for row in _listing(what):
+        table.add_row(*row)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(help="A record's key, or its first characters.")], out: Out = Path("results")
+) -> None:
+    """Show one record: its JSON, without the split-up scores' details."""
+    from xkd_bench.store import Store
+
+    store = Store(out)
+    typer.echo(json.dumps(store.record(store.find(key)), indent=1))
+
+
+@app.command()
+def table(
+    out: Out = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Rebuild every table and plot from the store: one for each task, protocol and budget."""
+    from xkd_bench.store import Store
+
+    frame = Store(out).frame()
+    if frame.empty:
+        raise UsageError(f"no records in {out / 'runs'}: run xkd-bench run first, or give another --out")
+    for _, part in frame.groupby(["protocol", "task", "budget", "data_digest"]):
+        first = part.iloc[0]
+        command = f"xkd-bench table  # runs: --protocol {first.protocol} --task {first.task} --budget {first.budget}"
+        _publish(part.reset_index(drop=True), out, command, quiet=False, as_json=as_json)
+
+
+def _publish(frame: Any, out: Path, command: str, quiet: bool, as_json: bool) -> None:
+    """Write the tables and plots of a comparison and print what was asked for."""
+    from rich.console import Console
+
+    from xkd_bench import report
+    from xkd_bench.analysis.compare import summarise
+
+    first = frame.iloc[0]
+    name = f"{first.protocol}-{first.task}-{first.budget}".replace(":", "-").replace("/", "-")
+    files = report.write(frame, out / "tables", name, selection_rule=SELECTION, command=command)
+    if as_json:
+        typer.echo(summarise(frame).to_json(orient="records", indent=1))
+    elif not quiet:
+        console = Console()
+        console.print(report.terminal_table(frame))
+        console.print("written: " + "  ".join(str(f) for f in files), style="dim", highlight=False)
+
+
+def _parse_options(given: Sequence[str]) -> dict[str, str]:
+    options = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--option {text}: an option is key=value, such as --option tau=0.2")
+        options[key] = value
+    return options
+
+
+def _parse_seeds(text: str | None, budget: str, task: str) -> list[int]:
+    from protocols import budget_names, load_budget
+    from xkd_bench.errors import nearest
+
+    if budget not in budget_names():
+        raise nearest("budget", budget, list(budget_names()))
+    if text is None:
+        return list(range(load_budget(budget).seeds))
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {text}: give a number of seeds (3) or a list of them (0,1,7)") from None
+    seeds = list(range(numbers[0])) if len(numbers) == 1 and "," not in text else numbers
+    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise UsageError(f"--seeds {text}: seeds are 0 or more, at least one, without repeats")
+    return seeds
+
+
+def _command(
+    methods: Sequence[str], protocol: str, task: str, budget: str, teacher: str | None, student: str | None, pairs: str,
+    options: Sequence[str], seeds: list[int], batch: int | None, alone: bool, precision: str,
+) -> str:  # fmt: skip
+    """The command that makes this comparison again, with what differs from the defaults."""
+    from protocols import load_budget
+
+    words = ["xkd-bench run", f"--protocol {protocol}", *(f"--method {m}" for m in methods)]
+    defaults = {"task": "emoji-sketch", "budget": "laptop", "teacher": None, "student": None, "pairs": "true"}
+    for key, value in {"task": task, "budget": budget, "teacher": teacher, "student": student, "pairs": pairs}.items():
+        if value != defaults[key]:
+            words.append(f"--{key} {value}")
+    words += [f"--option {o}" for o in options]
+    if seeds != list(range(load_budget(budget).seeds)):
+        words.append("--seeds " + (",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")))
+    if batch is not None:
+        words.append(f"--batch {batch}")
+    if alone:
+        words.append("--alone")
+    if precision != "32":
+        words.append(f"--precision {precision}")
+    return " ".join(words)
+
+
+def _listing(what: Listed) -> list[tuple[str, str, str]]:
+    if what in ("tasks", "methods"):
+        from xkd_bench.registry import entries
+
+        return [(e.name, e.summary, e.origin) for e in entries(what).values()]
+    if what in ("protocols", "budgets"):
+        import protocols
+
+        if what == "protocols":
+            return [(p.name, p.summary, p.source) for p in map(protocols.load_protocol, protocols.protocol_names())]
+        return [(b.name, b.summary, b.source) for b in map(protocols.load_budget, protocols.budget_names())]
+    from xkd_bench import catalogue
+
+    names = catalogue.TEACHERS if what == "teachers" else catalogue.STUDENTS
+    return [(name, summary, "xkd-bench") for name, summary in names.items()]
+
+
+def main() -> None:
+    """Entry point: what the user can mend is one line and an exit code, never a traceback."""
+    logging.basicConfig(format="xkd-bench: %(message)s", level=logging.WARNING)
+    try:
+        app()
+    except (UsageError, TrainingError) as error:
+        typer.echo(f"xkd-bench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("xkd-bench: stopped; the same command does the rest", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

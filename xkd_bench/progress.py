@@ -1,0 +1,54 @@
+"""What the user sees while runs go on: one bar for all runs, one for the stage, with the loss and the time left."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class RunProgress:
+    """Two bars on a terminal; a line a run where the output is no terminal."""
+
+    def __init__(self, console: Console, bars: Progress, total: int) -> None:
+        self.console, self.bars = console, bars
+        self.runs = bars.add_task("runs", total=total, note="")
+        self.stage = bars.add_task("", total=None, note="", visible=False)
+        self._name = ""
+
+    def report(self, stage: str, done: int, total: int, loss: float) -> None:
+        """What `Runner` calls as a stage goes on."""
+        if stage != self._name:
+            self._name = stage
+            self.bars.reset(self.stage, total=total, description=f"  {stage}", visible=True)
+        note = "" if math.isnan(loss) else f"loss {loss:.3f}"
+        self.bars.update(self.stage, completed=done, total=total, note=note)
+
+    def begin(self, label: str) -> None:
+        """A run begins."""
+        self._name = ""
+        self.bars.update(self.runs, note=label)
+        self.bars.update(self.stage, visible=False)
+
+    def end(self, label: str, was_there: bool) -> None:
+        """A run ended."""
+        self.bars.advance(self.runs)
+        if not was_there:
+            self.console.log(f"[green]done[/green] {label}", highlight=False)
+
+
+@contextmanager
+def progress(total: int, quiet: bool) -> Iterator[RunProgress]:
+    """Progress on the standard error stream, so that the standard output holds the result alone."""
+    console = Console(stderr=True, quiet=quiet)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("[dim]{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bars:
+        yield RunProgress(console, bars, total)
