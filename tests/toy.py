@@ -1,4 +1,4 @@
-"""A tiny task for tests: coloured shapes on white, and their outlines. Learnable in seconds, made by arithmetic alone."""
+"""A tiny task for tests: coloured shapes on white, and their outlines. Learnable in seconds, made by arithmetic."""
 
 import hashlib
 

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 
 from protocols import HeadRecipe, Recipe
 from xkd_bench.augment import Augment
+from xkd_bench.batches import LabelledBatches
 from xkd_bench.models.encoders import Encoder
 from xkd_bench.models.teachers import encode, to_float
 from xkd_bench.probes import fit_logistic
@@ -144,7 +145,7 @@ def _recipe_scores(
         torch.manual_seed(run)
         head = _Classifier(nn.Identity(), x.shape[1], len(split.classes))
         rows = torch.from_numpy(chosen)
-        batches = _LabelledBatches(x[rows], label[rows], recipe.recipe.batch, run, fabric.device)
+        batches = LabelledBatches(x[rows], label[rows], recipe.recipe.batch, run, fabric.device)
         fit(head, batches, len(batches), recipe.recipe, seed=run, fabric=fabric, what="linear evaluation")
         test = torch.from_numpy(split.test)
         with torch.no_grad():
@@ -180,7 +181,7 @@ def fine_tuned_score(
     model = _Classifier(copy.deepcopy(encoder), encoder.dim, len(split.classes), augment)
     label = torch.from_numpy(split.label)
     images = torch.from_numpy(np.ascontiguousarray(data.target.data[items]))
-    batches = _LabelledBatches(images, label[torch.from_numpy(items)], recipe.batch, run, fabric.device)
+    batches = LabelledBatches(images, label[torch.from_numpy(items)], recipe.batch, run, fabric.device)
     fit(
         model, batches, len(batches), recipe, seed=run, fabric=fabric, what="fine-tuning", on_step=on_step,
         checkpoint=checkpoint,
@@ -208,20 +209,3 @@ class _Classifier(nn.Module):
         if self.augment is not None:
             x = self.augment(x)
         return {"loss": nn.functional.cross_entropy(self.classify(x).float(), y)}
-
-
-class _LabelledBatches:
-    """Shuffled batches of an epoch by its number; all items are used, in batches that differ by one item at most."""
-
-    def __init__(self, x: Tensor, y: Tensor, batch: int, seed: int, device: torch.device) -> None:
-        self.x, self.y, self.seed = x.to(device), y.to(device), seed
-        self.pieces = -(-len(y) // batch)
-
-    def __len__(self) -> int:
-        return self.pieces
-
-    def __call__(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order = np.random.default_rng(stream(self.seed, "order", epoch)).permutation(len(self.y))
-        for piece in np.array_split(order, self.pieces):
-            rows = torch.from_numpy(piece).to(self.x.device)
-            yield self.x[rows], self.y[rows]

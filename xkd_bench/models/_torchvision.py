@@ -1,8 +1,8 @@
 """Makes torchvision importable beside a CPU-only torch.
 
 The package index's torchvision registers kernels for its detection operators when its CUDA library loads; beside a
-CPU-only torch that library does not load, and `import torchvision` fails with "operator
-torchvision::nms does not exist" (pytorch/vision#9077). Declaring the schemas of the operators before that import is enough: nothing here calls them.
+CPU-only torch that library does not load, and `import torchvision` fails: "operator torchvision::nms does not exist"
+(pytorch/vision#9077). Declaring the schemas of the operators before that import is enough: nothing here calls them.
 """
 
 import importlib.util

@@ -1,0 +1,93 @@
+"""The scores of a student under a protocol, one artefact for all linear heads and one for each fine-tuning."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xkd_bench.evaluation import Score, fine_tuned_score, linear_scores, target_features
+from xkd_bench.spec import FORMAT, digest
+from xkd_bench.stages.context import NO_LOSS, Context
+from xkd_bench.stages.student import distilled_student, student_key
+
+
+def scores(run: Context) -> Iterator[tuple[float, Score]]:
+    """Every score of the protocol with its fraction of the pairs, in the protocol's order."""
+    draws = min(run.protocol.draws, run.budget.max_draws)
+    for fraction in run.protocol.pair_fractions:
+        for trained in run.protocol.trained:
+            stage = _linear if trained == "head" else _fine_tuned
+            for score in stage(run, fraction, draws):
+                yield fraction, score
+
+
+def _linear(run: Context, fraction: float, draws: int) -> list[Score]:
+    counts, recipe = run.protocol.label_counts(), run.budget.head
+    key = _key(run, fraction, counts=counts, draws=draws, recipe=recipe.model_dump(mode="json"))
+
+    def make(folder: Path) -> None:
+        student = distilled_student(run, fraction)
+        run.report("linear evaluation", 0, len(counts), NO_LOSS)
+        features = target_features(student, run.data, run.device)
+        found = linear_scores(
+            features, run.split, recipe, counts, draws, seed=run.spec.seed, fabric=run.fabric,
+            on_step=lambda done, total, loss: run.report("linear evaluation", done, total, loss),
+        )  # fmt: skip
+        _write(folder, found)
+
+    return _read(run.store.compute("linear-scores", key, make))
+
+
+def _fine_tuned(run: Context, fraction: float, draws: int) -> Iterator[Score]:
+    recipe = run.budget.all
+    jobs = [(per_class, draw) for per_class in run.protocol.label_counts() for draw in range(draws)]
+    for number, (per_class, draw) in enumerate(jobs):
+        key = _key(run, fraction, labels=per_class, draw=draw, recipe=recipe.model_dump(mode="json"))
+
+        def make(folder: Path, per_class: int | None = per_class, draw: int = draw, key: str = key) -> None:
+            student = distilled_student(run, fraction)
+            score = fine_tuned_score(
+                student, run.data, run.split, recipe, per_class, draw, seed=run.spec.seed, fabric=run.fabric,
+                flip=run.flip, on_step=_reporter(run, len(jobs)),
+                checkpoint=run.store.work_folder("tuned-scores", key) / "checkpoint.pt",
+            )  # fmt: skip
+            _write(folder, [score])
+
+        run.report("fine-tuning", number, len(jobs), NO_LOSS)
+        yield from _read(run.store.compute("tuned-scores", key, make))
+        run.report("fine-tuning", number + 1, len(jobs), NO_LOSS)
+
+
+def _reporter(run: Context, jobs: int) -> Any:
+    """Steps of a single long fine-tuning are worth showing; those of many short ones are not."""
+    return (lambda done, total, loss: run.report("fine-tuning: training", done, total, loss)) if jobs == 1 else None
+
+
+def _key(run: Context, fraction: float, **fields: Any) -> str:
+    student = student_key(run, fraction)
+    common = {"format": FORMAT, "student": student, "seed": run.spec.seed, "precision": run.spec.precision}
+    return digest({**common, **fields})
+
+
+def jsonable(score: Score) -> dict[str, Any]:
+    """All of a score but its per-item correctness; JSON has no NaN, so what was not measured is null."""
+    row = asdict(score)
+    del row["correct"]
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+
+
+def _write(folder: Path, found: list[Score]) -> None:
+    np.save(folder / "correct.npy", np.stack([score.correct for score in found]))
+    (folder / "scores.json").write_text(json.dumps([jsonable(score) for score in found]), encoding="utf-8")
+
+
+def _read(folder: Path) -> list[Score]:
+    rows = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    correct = np.load(folder / "correct.npy")
+    for row in rows:
+        row["validation"] = float("nan") if row["validation"] is None else row["validation"]
+    return [Score(**row, correct=c) for row, c in zip(rows, correct, strict=True)]

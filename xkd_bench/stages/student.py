@@ -1,0 +1,84 @@
+"""The student, distilled without labels."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from xkd_bench.batches import PairBatches
+from xkd_bench.methods.base import Teacher
+from xkd_bench.models.encoders import Encoder, build_encoder
+from xkd_bench.models.weights import tensors
+from xkd_bench.seeds import stream
+from xkd_bench.spec import FORMAT, digest
+from xkd_bench.stages.context import Context
+from xkd_bench.stages.teacher import build_teacher, teacher_features, teacher_key
+from xkd_bench.training import fit
+
+
+def student_key(run: Context, fraction: float) -> str:
+    """What the student depends on: of the protocol, nothing but the fraction of the pairs."""
+    spec = run.spec
+    fields: dict[str, Any] = {"format": FORMAT, "data": run.data.digest, "seed": spec.seed, "student": spec.student}
+    if run.method.distils:
+        fields |= {
+            "method": spec.method,
+            "options": spec.options,
+            "fraction": fraction,
+            "recipe": run.budget.distil.model_dump(mode="json"),
+            "precision": spec.precision,
+        }
+    if run.method.uses_pairs:
+        fields |= {"pairs": spec.pairs, "teacher": teacher_key(run), "views": run.budget.teacher_views}
+    return digest(fields)
+
+
+def distilled_student(run: Context, fraction: float) -> Encoder:
+    """The student of this run, trained first if it is not in the store."""
+    key = student_key(run, fraction)
+    folder = run.store.compute("students", key, lambda folder: _distil(run, fraction, key, folder))
+    encoder = _fresh(run)
+    encoder.load_state_dict(load_file(folder / "student.safetensors"))
+    return encoder
+
+
+def _fresh(run: Context) -> Encoder:
+    """An untrained student: the same for every method of a seed."""
+    torch.manual_seed(stream(run.spec.seed, "student"))
+    return build_encoder(run.spec.student, run.data.target.data.shape[1], run.data.target.data.shape[-1])
+
+
+def _distil(run: Context, fraction: float, key: str, folder: Path) -> None:
+    started = time.perf_counter()
+    student = _fresh(run)
+    history = _train(run, student, fraction, key) if run.method.distils else []
+    save_file(tensors(student), folder / "student.safetensors")
+    report = {"loss": history, "seconds": time.perf_counter() - started}
+    (folder / "history.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def _train(run: Context, student: Encoder, fraction: float, key: str) -> list[float]:
+    """Train the student in place; mean loss of each epoch."""
+    method, recipe, target = run.method, run.budget.distil, run.data.target
+    batches = PairBatches(
+        run.device, target.data, target.concept, run.sampler(fraction), recipe.augmentation, method.views, run.flip
+    )
+    known = None
+    if method.uses_pairs:
+        features = teacher_features(run)
+        known = Teacher(features.shape[1], features[torch.from_numpy(run.split.pairs_source)].mean(0))
+        if run.budget.teacher_views == "cached":
+            batches.show_features(features)
+        else:
+            batches.show_images(build_teacher(run), run.data.source.data)
+    torch.manual_seed(stream(run.spec.seed, "method"))
+    model = method(student, known, run.options)
+    return fit(
+        model, batches, len(batches), recipe, seed=stream(run.spec.seed, "train"), fabric=run.fabric,
+        what=f"{run.spec.method} on {run.spec.task}",
+        on_step=lambda done, total, loss: run.report(f"{run.spec.method}: training", done, total, loss),
+        checkpoint=run.store.work_folder("students", key) / "checkpoint.pt",
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+"""The frozen teacher, trained first if it is one of ours, and its features of the source items."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from xkd_bench import methods
+from xkd_bench.batches import PairBatches
+from xkd_bench.models import teachers
+from xkd_bench.models.encoders import Encoder, build_encoder
+from xkd_bench.models.weights import tensors
+from xkd_bench.sampling import PairSampler
+from xkd_bench.seeds import stream
+from xkd_bench.spec import FORMAT, digest
+from xkd_bench.stages.context import NO_LOSS, Context
+from xkd_bench.training import fit
+
+
+def teacher_key(run: Context) -> dict[str, Any]:
+    """What the teacher depends on: the default one on its weights alone, the others on seed and source images."""
+    kind = run.spec.teacher
+    if kind == "efficientnet-lite0":
+        return {"teacher": kind, "weights": teachers.imagenet_digest()}
+    own = {"teacher": kind, "seed": run.spec.seed, "data": run.data.digest}
+    if kind == "simclr":
+        own |= {"student": run.spec.student, "recipe": run.budget.pretrain.model_dump(mode="json")}
+    return own
+
+
+def build_teacher(run: Context) -> teachers.TeacherEncoder:
+    """The frozen teacher of this run."""
+    if run.spec.teacher == "efficientnet-lite0":
+        return teachers.imagenet_teacher()
+    if run.spec.teacher == "random":
+        return teachers.random_teacher(_sample(run), stream(run.spec.seed, "teacher"))
+    return teachers.simclr_teacher(_pretrained(run))
+
+
+def teacher_features(run: Context) -> Tensor:
+    """Features of the source items, un-augmented: [n_source, dim] float32. Keyed by weights, data and size.
+
+    A teacher that is the same for all seeds encodes every item, once for all of them; one that is the seed's own
+    encodes the items of its pairs, and the other rows are NaN.
+    """
+    fields = {"format": FORMAT, **teacher_key(run), "data": run.data.digest}
+    items = run.split.pairs_source if "seed" in fields else np.arange(len(run.data.source))
+
+    def make(folder: Path) -> None:
+        chunks, done = [], 0
+        for chunk in teachers.encode(build_teacher(run), run.data.source.data[items], run.device):
+            chunks.append(chunk)
+            done += len(chunk)
+            run.report("teacher features", done, len(items), NO_LOSS)
+        np.savez(folder / "features.npz", features=torch.cat(chunks).numpy())
+
+    folder = run.store.compute("features", digest(fields), make)
+    with np.load(folder / "features.npz") as arrays:
+        known = torch.from_numpy(arrays["features"])
+    features = torch.full((len(run.data.source), known.shape[1]), float("nan"))
+    features[torch.from_numpy(items)] = known
+    return features
+
+
+def _sample(run: Context, n: int = 1024, batch: int = 128) -> Iterator[Tensor]:
+    """About n of the paired source images, as float batches."""
+    items = run.split.pairs_source
+    items = items[:: max(1, len(items) // n)]
+    for start in range(0, len(items), batch):
+        yield teachers.to_float(torch.from_numpy(run.data.source.data[items[start : start + batch]]))
+
+
+def _pretrained(run: Context) -> Encoder:
+    """Step 1 of CMCD: SimCLR on the source side of the pairs, with the student's network."""
+    images, items = run.data.source.data, run.split.pairs_source
+    key = digest({"format": FORMAT, **teacher_key(run)})
+
+    def fresh() -> Encoder:
+        torch.manual_seed(stream(run.spec.seed, "teacher"))
+        return build_encoder(run.spec.student, images.shape[1], images.shape[-1])
+
+    def make(folder: Path) -> None:
+        ssl = methods.get("ssl")
+        model = ssl(fresh(), None, ssl.parse_options("ssl", {}))
+        recipe = run.budget.pretrain
+        concept = run.data.source.concept
+        sampler = PairSampler(items, concept[items], {}, min(recipe.batch, len(items)), "all", run.spec.seed)
+        batches = PairBatches(run.device, images, concept, sampler, recipe.augmentation, views=2)
+        fit(
+            model, batches, len(batches), recipe, seed=stream(run.spec.seed, "pretrain"), fabric=run.fabric,
+            what=f"SimCLR teacher on {run.spec.task}",
+            on_step=lambda done, total, loss: run.report("teacher: training", done, total, loss),
+            checkpoint=run.store.work_folder("teachers", key) / "checkpoint.pt",
+        )  # fmt: skip
+        save_file(tensors(model.student), folder / "teacher.safetensors")
+
+    encoder = fresh()
+    encoder.load_state_dict(load_file(run.store.compute("teachers", key, make) / "teacher.safetensors"))
+    return encoder
