@@ -1,0 +1,50 @@
+"""Splits by group, stratified by class, the same on every machine."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd_bench.tasks.base import Index
+
+TRAIN, VAL, TEST = 0, 1, 2
+SHARES = (0.60, 0.15, 0.25)
+"""Train (the concepts of the pairs), validation, test."""
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """Random numbers of their own for each purpose: a new purpose does not shift the others."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+def numbered(names: Sequence[object]) -> Index:
+    """Equal names as equal numbers, counted in the order of first appearance."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+
+
+def parts_by_group(group: Index, stratum: Index, rng: np.random.Generator, shares: Sequence[float] = SHARES) -> Index:
+    """[n] part of each item (0, 1, ...: by `shares`): groups stay whole, strata come near to the shares.
+
+    Large groups are placed first, each in a part drawn in proportion to what that part still lacks of the group's
+    main stratum, among the parts that lack at least half the group; so a part's surplus is at most half a group.
+    """
+    names, inverse, size = np.unique(group, return_inverse=True, return_counts=True)
+    strata, column = np.unique(stratum, return_inverse=True)
+    table = np.zeros((len(names), len(strata)))  # items of each group in each stratum
+    np.add.at(table, (inverse, column), 1)
+    lacks = np.outer(shares, table.sum(0))  # [parts, strata]
+    part_of: NDArray[np.int64] = np.empty(len(names), np.int64)
+    order = rng.permutation(len(names))
+    for i in order[np.argsort(-size[order], kind="stable")]:
+        lack = lacks[:, table[i].argmax()]
+        weight = np.where(lack >= table[i].max() / 2, lack, 0.0)
+        if weight.sum() == 0:
+            weight = np.where(lack == lack.max(), 1.0, 0.0)
+        edges = np.cumsum(weight)
+        part = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
+        part_of[i] = min(part, len(shares) - 1)
+        lacks[part_of[i]] -= table[i]
+    return part_of[inverse]

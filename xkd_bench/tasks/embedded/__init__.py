@@ -1,0 +1,1 @@
+"""Data shipped inside the package: drawings, sketches, their licences, and the script that builds them."""

@@ -1,0 +1,1 @@
+"""Builds the embedded data; see `__main__.py`."""
