@@ -1,0 +1,103 @@
+"""Singular vector canonical correlation analysis."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from ..estimate import Estimate, undefined
+from ..inputs import Array, Groups, Seed, as_generator, as_groups, as_pairs, check_confidence
+from ..resampling import jackknife_blocks, jackknife_interval, permute_groups
+
+_BLOCKS = 20
+
+
+def svcca(
+    source: Array,
+    target: Array,
+    *,
+    variance: float = 0.99,
+    permutations: int = 20,
+    groups: Groups | None = None,
+    confidence: float = 0.95,
+    seed: Seed = 0,
+) -> Estimate:
+    """Mean canonical correlation of the leading singular subspaces that hold `variance` of each side [1].
+
+    With U, V orthonormal bases ([n, p], [n, q]) of the centred sides' leading left singular vectors, the canonical
+    correlations are the singular values of U'V, and the value is their mean over min(p, q).
+
+    In-sample correlations are too large: for *independent* sides they are of order ``sqrt((p + q) / n)``, and 1 once
+    p + q >= n. The note gives the mean over permuted pairs, against which to read the value.
+
+    Args:
+        source, target: pairs, [n, d_s] and [n, d_t]; widths may differ.
+        variance: share of each side's variance to keep, in (0, 1].
+        permutations: for the null in the note; 0 for none.
+        groups: one label per pair: left out whole by the jackknife, moved whole by permutations.
+        seed: integer or numpy Generator.
+
+    Returns:
+        A ``plug-in`` in [0, 1] with a jackknife interval over groups (sampling spread only: it does not remove the
+        bias).
+
+    Degenerate input: constant features, and p + q >= n (as with d > n), where the value would be 1 for any data: NaN
+    with a note. NaN, mismatched pairs, n < 4: ValueError. One group only: ValueError.
+
+    [1] Raghu, Gilmer, Yosinski, Sohl-Dickstein (2017). SVCCA.
+
+    >>> x = np.random.default_rng(0).normal(size=(300, 4))
+    >>> round(svcca(x, x @ np.diag([1.0, 2.0, 3.0, 4.0])).value, 6)
+    1.0
+    """
+    check_confidence(confidence)
+    if not 0.0 < variance <= 1.0:
+        raise ValueError(f"variance must lie in (0, 1], got {variance}")
+    x, y = (t.double() for t in as_pairs(source, target, 4))
+    codes, rng = as_groups(groups, x.shape[0]), as_generator(seed)
+    units = int(np.unique(codes).size)
+    if units < 2:
+        raise ValueError("needs at least 2 groups, got 1")
+    u, v = _basis(x, variance), _basis(y, variance)
+    title = f"svcca[{u.shape[1]} x {v.shape[1]}]"
+    if not (u.shape[1] and v.shape[1]):
+        return undefined(title, units, "constant features have no directions")
+    if u.shape[1] + v.shape[1] >= x.shape[0]:
+        return undefined(title, units, f"{u.shape[1]} + {v.shape[1]} directions for {x.shape[0]} rows always correlate")
+    value = _mean_correlation(u, v)
+    blocks = jackknife_blocks(codes, _BLOCKS, rng)
+    left_out = []
+    for b in range(int(blocks.max()) + 1):
+        keep = torch.from_numpy(np.flatnonzero(blocks != b)).to(x.device)
+        # Coordinates in the chosen subspaces are kept; re-orthonormalised on the rows that stay.
+        left_out.append(_mean_correlation(_orthonormal(u[keep]), _orthonormal(v[keep])))
+    low, high = jackknife_interval(value, left_out, confidence)
+    orders = [torch.from_numpy(permute_groups(codes, rng)).to(x.device) for _ in range(permutations)]
+    note = ""
+    if orders:
+        note = f"permuted pairs: {np.mean([_mean_correlation(u, v[order]) for order in orders]):.3g}"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Estimate(value, math.nan, math.nan, math.nan, units, "plug-in", title, note)
+    return Estimate(value, min(low, value), max(high, value), confidence, units, "plug-in", title, note)
+
+
+def _basis(x: torch.Tensor, variance: float) -> torch.Tensor:
+    centred = x - x.mean(0)
+    u, s, _ = torch.linalg.svd(centred, full_matrices=False)
+    floor = 1e-12 * torch.linalg.vector_norm(x)
+    energy = torch.where(s > floor, s, torch.zeros_like(s)) ** 2
+    total = energy.sum()
+    if not bool(total > 0):
+        return u[:, :0]
+    enough = int((energy.cumsum(0) < variance * total * (1 - 1e-12)).sum()) + 1
+    return u[:, : min(enough, int((energy > 0).sum()))]
+
+
+def _orthonormal(x: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.qr(x - x.mean(0))[0]
+
+
+def _mean_correlation(u: torch.Tensor, v: torch.Tensor) -> float:
+    return float(torch.linalg.svdvals(u.T @ v).clamp(max=1.0).mean())
