@@ -22,7 +22,8 @@ OVER_BOTH = "splits, initial weights and label draws"
 OVER_SEEDS = "splits and initial weights"
 OVER_DRAWS = "label draws only; one split"
 NOTHING = "one score: no interval"
-DESCRIPTION = ["variant", "role", "order", "method", "option_changes", "provenance", "teacher", "pairs", "student"]
+DESCRIPTION = ["variant", "role", "order", "metric"]
+DESCRIPTION += ["method", "option_changes", "provenance", "teacher", "pairs", "student"]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ MAY_BE_NULL = ("labels_per_class", "teacher", "provenance")
 REFERENCES = ("ssl", "sup-ft")
 FLOOR = "random features"
 ROLES = ("method", "control", "reference", "floor")
+PAIRS = ("true", "shuffled")
 NO_TEACHER = ("", "-", "none")
 TRAINED = {"head": "linear evaluation", "all": "fine-tuning"}
 """What is trained on the labels, in the field's words."""
@@ -44,14 +45,19 @@ def check(df: pd.DataFrame) -> None:
     value = pd.to_numeric(df["value"], errors="coerce")
     if not value.between(0, 1).all():
         raise UsageError("a score is outside 0..1: 'value' is a fraction, not a percentage")
+    for name, known in (("trained", TRAINED), ("pairs", PAIRS)):
+        if unknown := sorted(set(df[name].astype(str)) - set(known)):
+            raise UsageError(f"'{name}' is one of {', '.join(known)}, not '{unknown[0]}'")
     for name in ONE_OF_A_KIND:
         if len(kinds := sorted(df[name].astype(str).unique())) > 1:
-            raise UsageError(f"scores of different {name} do not share a table: {', '.join(kinds)}")
+            raise UsageError(f"scores of different {name.replace('_', ' ')} do not share a table: {', '.join(kinds)}")
     for name in ("data_digest", "n_test"):
         kinds_of_seed = df.groupby("seed")[name].nunique()
         if (kinds_of_seed > 1).any():
             seed = kinds_of_seed.idxmax()
-            raise UsageError(f"seed {seed} has scores of {kinds_of_seed.max()} different {name}: not the same test")
+            raise UsageError(
+                f"seed {seed} has scores of {kinds_of_seed.max()} different {name.replace('_', ' ')}: not the same test"
+            )
 
 
 def variants(df: pd.DataFrame) -> pd.DataFrame:

@@ -86,7 +86,7 @@ def curves(summary: pd.DataFrame, column: str, look: dict[str, Look], title: str
     for ax in axes[len(panels) :]:
         ax.remove()
     for ax in axes[::columns]:
-        ax.set_ylabel("accuracy, %")
+        ax.set_ylabel(f"{summary['metric'].iloc[0]}, %")
     axes[0].set_ylim(*_limits(summary))
     heading(fig, title, words, LEFT)
     return fig

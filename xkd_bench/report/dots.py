@@ -31,7 +31,7 @@ def dots(summary: pd.DataFrame, look: dict[str, Look], title: str, words: str) -
         if len(panels) > 1:
             ax.set_title(title_of(TRAINED[trained]))
         top -= size + GAP
-    fig.axes[-1].set_xlabel("accuracy, %")
+    fig.axes[-1].set_xlabel(f"{summary['metric'].iloc[0]}, %")
     heading(fig, title, words, 0.12)
     return fig
 

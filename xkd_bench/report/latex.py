@@ -31,7 +31,7 @@ def document(content: Sheet, label: str) -> str:
     under += [f"{name}: {text}" for name, text in content.facts if name not in ("Task", "Modalities")]
     tables = [_table(content.scores, content.caption, label, under)]
     if content.gains:
-        caption = f"Gains for {content.title[0].lower()}{content.title[1:]}, in accuracy points."
+        caption = f"Gains for {content.title[0].lower()}{content.title[1:]}, in points."
         tables.append(_table(content.gains, caption, f"{label}-gains", [content.gains_legend]))
     return "\n".join(["% Needs \\usepackage{booktabs}.", *head, "", *tables])
 

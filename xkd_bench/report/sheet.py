@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from xkd_bench.analysis.compare import distinguish, gains, summarise, variants
-from xkd_bench.analysis.scores import NO_TEACHER, TRAINED, setting_name
+from xkd_bench.analysis.scores import NO_TEACHER, TRAINED
 from xkd_bench.report.words import count, listing, names_of, points, protocol_title, short_setting, signed, title_of
 
 ALPHA = 0.05
@@ -142,9 +142,10 @@ def _score(row: Row) -> Cell:
 
 def _legend(marks: pd.DataFrame) -> str:
     status = set(marks["status"])
-    words = ["bold: best of its column"] * ("best" in status)
+    words = ["bold: highest mean of its column"] * ("best" in status)
     if "not distinguishable" in status or "distinguishable" in status:
-        how = f"paired t tests on the same draws, Holm over all pairs of the column, {100 * ALPHA:g} %"
+        over = "seeds, on the same draws" if marks["n_seeds"].max() > 1 else "label draws, so of this one split"
+        how = f"paired t tests over {over}; Holm over all pairs of the column, {100 * ALPHA:g} %"
         words.append(f"{SAME}: not distinguishable from it ({how})")
     words += [f"{UNDECIDED}: too few scores to decide"] * ("undecided" in status)
     return "; ".join(words)
@@ -153,14 +154,14 @@ def _legend(marks: pd.DataFrame) -> str:
 def _notes(summary: pd.DataFrame, gained: pd.DataFrame, against: str) -> tuple[str, ...]:
     """What is incomplete, or not as the reader would expect."""
     notes = []
-    full = summary["n_scores"] == summary["n_scores"].max()
-    short = [
-        f"{row.variant}, {setting_name(row.trained, row.labels_per_class, row.pair_fraction)} "
-        f"({count(row.n_seeds, 'seed')}, {count(row.n_scores, 'score')})"
-        for row in summary[~full].itertuples()
+    short = summary[summary["n_scores"] < summary["n_scores"].max()]
+    cells = short.groupby(["variant", "n_seeds", "n_scores"], sort=False).size().reset_index(name="columns")
+    words = [
+        f"{variant} ({count(seeds, 'seed')}, {count(n, 'score')}, in {count(columns, 'column')})"
+        for variant, seeds, n, columns in cells.itertuples(index=False, name=None)
     ]
-    if short:
-        notes.append(f"Fewer scores than the rest, compared on the draws in common only: {listing(short, most=4)}.")
+    if words:
+        notes.append(f"Fewer scores than the rest, compared on the draws in common only: {listing(words)}.")
     if (gained["against_fraction"] != gained["pair_fraction"]).any():
         notes.append(f"{against} uses no pairs: its score at all pairs stands for every fraction.")
     return tuple(notes)
@@ -186,8 +187,8 @@ def _gain_sections(gained: pd.DataFrame, against: str) -> tuple[Section, ...]:
 
 
 def _gain(row: Row) -> Cell:
-    told = row["p_holm"] < ALPHA
-    return Cell(signed(row["difference"]), points((row["high"] - row["low"]) / 2), mark="" if told else ZERO)
+    mark = ZERO if row["p_holm"] >= ALPHA else ""
+    return Cell(signed(row["difference"]), points((row["high"] - row["low"]) / 2), mark=mark)
 
 
 def _verdict(row: Row) -> str:
@@ -202,13 +203,16 @@ def _gains_legend(sections: tuple[Section, ...], against: str) -> str:
     if not sections:
         return ""
     parts = {name for section in sections for name in section.header}
-    words = ["accuracy points"]
+    words = ["in points"]
     if {"knowledge", "pairing", "objective"} <= parts:
         words.append("gain = knowledge + pairing + objective")
     words += ["knowledge: method − random teacher"] * ("knowledge" in parts)
     words += ["pairing: random teacher − shuffled pairs (the latter keep the teacher)"] * ("pairing" in parts)
     words += [f"objective: shuffled pairs − {against}"] * ("objective" in parts)
-    words.append(f"{ZERO}: not told from zero (paired t test, Holm over the methods of a column, {100 * ALPHA:g} %)")
+    if any(cell.mark for section in sections for row in section.rows for cell in row):
+        words.append(
+            f"{ZERO}: not told from zero (paired t test, Holm over the methods of a column, {100 * ALPHA:g} %)"
+        )
     return "; ".join(words)
 
 
