@@ -31,7 +31,7 @@ def sha256(*parts: object) -> str:
     for part in parts:
         if isinstance(part, np.ndarray):
             out.update(f"{part.dtype.str}{part.shape}:".encode())
-            out.update(np.ascontiguousarray(part).data.cast("B"))
+            out.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
         else:
             text = json.dumps(part, sort_keys=True).encode()
             out.update(f"{len(text)}:".encode() + text)

@@ -47,7 +47,7 @@ class Doodle(Task):
             # Each sketch was drawn by somebody else: each is a group of its own, numbered after the subjects.
             target=Items(target, concept, len(names) + np.arange(len(concept))),
             subject=subject,
-            names=tuple(names),
+            concept_names=tuple(names),
             digest=sha256(source.digest, target, source.concept, subject, names),
         )
 
@@ -66,20 +66,23 @@ def subjects(shipped: Archive, names: list[str]) -> Index:
 
 
 class DoodleData(TaskData):
-    """subject: [categories] what is never parted between distillation and scoring; names: of the categories."""
+    """subject: [categories] what is never parted between distillation and scoring; concept_names: of the categories."""
 
-    def __init__(self, source: Items, target: Items, subject: Index, names: tuple[str, ...], digest: str) -> None:
-        self.source, self.target, self.subject, self.names, self.digest = source, target, subject, names, digest
+    def __init__(
+        self, source: Items, target: Items, subject: Index, concept_names: tuple[str, ...], digest: str
+    ) -> None:
+        self.source, self.target, self.subject = source, target, subject
+        self.concept_names, self.digest = concept_names, digest
 
     def split(self, seed: int) -> Split:
         """160 categories are pairs; of each of the others 50 sketches train, 10 validate and 40 test."""
         rng = generator(seed, "split")
         distilled = self._distilled(rng)
-        scored = np.setdiff1d(np.arange(len(self.names)), distilled)
+        scored = np.setdiff1d(np.arange(len(self.concept_names)), distilled)
         order = np.argsort(rng.random((len(scored), SKETCHES_PER_CATEGORY)), axis=1)
         items = scored[:, None] * SKETCHES_PER_CATEGORY + order
         val = TRAIN_PER_CLASS + VAL_PER_CLASS
-        label = np.full(len(self.names), -1)
+        label = np.full(len(self.concept_names), -1)
         label[scored] = np.arange(len(scored))
         split = Split(
             pairs_source=np.flatnonzero(np.isin(self.source.concept, distilled)),
@@ -88,7 +91,7 @@ class DoodleData(TaskData):
             val=np.sort(items[:, TRAIN_PER_CLASS:val], axis=None),
             test=np.sort(items[:, val:], axis=None),
             label=label[self.target.concept],
-            classes=tuple(self.names[i] for i in scored),
+            classes=tuple(self.concept_names[i] for i in scored),
         )
         return check_split(self, split)
 

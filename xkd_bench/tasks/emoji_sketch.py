@@ -61,6 +61,7 @@ class EmojiSketch(Task):
             target=Items(target.data, target.concept, near[target.concept]),
             near=near,
             label=label,
+            concept_names=tuple(concept.label for concept in concepts),
             classes=classes,
             digest=sha256(source.digest, target.digest, source.concept, target.concept, near, label, classes),
         )
@@ -76,10 +77,17 @@ class EmojiSketchData(TaskData):
     """near, label: [concepts] group of near-duplicates, and class (-1: in no class, seen in pairs only)."""
 
     def __init__(
-        self, source: Items, target: Items, near: Index, label: Index, classes: tuple[str, ...], digest: str
+        self,
+        source: Items,
+        target: Items,
+        near: Index,
+        label: Index,
+        concept_names: tuple[str, ...],
+        classes: tuple[str, ...],
+        digest: str,
     ) -> None:
         self.source, self.target, self.near, self.label = source, target, near, label
-        self.classes, self.digest = classes, digest
+        self.concept_names, self.classes, self.digest = concept_names, classes, digest
 
     def split(self, seed: int) -> Split:
         """60 % of the concepts are pairs, and the pool that labels are drawn from; 15 % validate, 25 % test."""

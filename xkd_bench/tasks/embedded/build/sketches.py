@@ -11,13 +11,24 @@ SIDE = 28
 
 
 def read_sketches(folder: Path, categories: list[str]) -> NDArray[np.uint8]:
-    """[categories, 100, 28, 28] ink from 0 (paper) to 255, in the order of the package's files."""
+    """[categories, 100, 28, 28] ink from 0 (paper) to 255, in the order of the package's files, each sketch centred."""
     out = []
     for category in categories:
         with gzip.open(folder / f"src/drawings/{category}.ndjson.gz", "rt", encoding="utf8") as lines:
             rows = [json.loads(line) for line in lines if line.strip()]
-        out.append(np.rint(np.array(rows) * 255).astype(np.uint8).reshape(-1, SIDE, SIDE))
+        sheets = np.rint(np.array(rows) * 255).astype(np.uint8).reshape(-1, SIDE, SIDE)
+        out.append(np.stack([_centred(sheet) for sheet in sheets]))
     return np.stack(out)
+
+
+def _centred(sheet: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The package's sketches touch the upper left corner: move the ink's bounding box to the middle."""
+    inked = sheet > 127
+    shift = []
+    for axis in (1, 0):
+        where = np.flatnonzero(inked.any(axis))
+        shift.append((SIDE - 1 - where[0] - where[-1]) // 2)
+    return np.roll(sheet, shift, axis=(0, 1))
 
 
 def pack(ink: NDArray[np.uint8], levels: int) -> bytes:
