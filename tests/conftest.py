@@ -1,0 +1,31 @@
+"""What all tests share: one thread, a cache of their own, and the toy task in the registry."""
+
+import os
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+# Tests work on tiny tensors: threads cost more than they give, and spinning ones hurt the neighbours.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import pytest
+
+from xkd_bench import registry
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Rasterised drawings go to a folder of this session, never to the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XKD_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of tests/toy.py's task, which the registry knows for the length of the test."""
+    point = EntryPoint("toy", "tests.toy:ToyTask", "xkd_bench.tasks")
+    monkeypatch.setitem(registry.entries("tasks"), "toy", registry.Entry("toy", "shapes", "tests", "tasks", point))
+    return "toy"

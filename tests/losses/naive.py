@@ -1,0 +1,73 @@
+"""The losses, written as loops from their formulas: slow, in Python floats, and independent of the real ones."""
+
+import math
+
+from torch import Tensor
+
+
+def unit(z: Tensor) -> list[list[float]]:
+    rows = z.tolist()
+    return [[v / math.sqrt(sum(u * u for u in row)) for v in row] for row in rows]
+
+
+def dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def softmax(scores: list[float]) -> list[float]:
+    top = max(scores)
+    weights = [math.exp(s - top) for s in scores]
+    return [w / sum(weights) for w in weights]
+
+
+def log_softmax(scores: list[float], i: int) -> float:
+    top = max(scores)
+    return scores[i] - top - math.log(sum(math.exp(s - top) for s in scores))
+
+
+def one_way(a: list[list[float]], b: list[list[float]], tau: float, concept: list[int]) -> float:
+    """Mean over anchors of the mean over their positives of -log softmax; positives have the anchor's concept."""
+    total = 0.0
+    for i, anchor in enumerate(a):
+        scores = [dot(anchor, other) / tau for other in b]
+        positives = [j for j in range(len(b)) if concept[j] == concept[i]]
+        total -= sum(log_softmax(scores, j) for j in positives) / len(positives)
+    return total / len(a)
+
+
+def cmc(z_a: Tensor, z_b: Tensor, tau: float, concept: list[int] | None = None) -> float:
+    a, b = unit(z_a), unit(z_b)
+    concept = concept or list(range(len(a)))
+    return (one_way(a, b, tau, concept) + one_way(b, a, tau, concept)) / 2
+
+
+def ntxent(z_1: Tensor, z_2: Tensor, tau: float) -> float:
+    z = unit(z_1) + unit(z_2)
+    n, total = len(z) // 2, 0.0
+    for i in range(2 * n):
+        others = [t for t in range(2 * n) if t != i]
+        scores = [dot(z[i], z[t]) / tau for t in others]
+        total -= log_softmax(scores, others.index((i + n) % (2 * n)))
+    return total / (2 * n)
+
+
+def cmd(
+    z_a: Tensor, z_b: Tensor, form: str, tau_t: float, tau_s: float, include_self: bool, bank: Tensor | None = None
+) -> dict[str, float]:
+    a, b = unit(z_a), unit(z_b)
+    sums = {"loss": 0.0, "entropy": 0.0, "kl": 0.0, "tv": 0.0}
+    for i in range(len(a)):
+        if bank is not None:
+            keys = ([a[i]] if include_self else []) + unit(bank)
+            seen = keys
+        else:
+            chosen = [j for j in range(len(a)) if include_self or j != i]
+            keys = [a[j] for j in chosen]
+            seen = keys if form == "seed" else [b[j] for j in chosen]
+        p = softmax([dot(a[i], k) / tau_t for k in keys])
+        q = softmax([dot(b[i], k) / tau_s for k in seen])
+        sums["loss"] -= sum(x * math.log(y) for x, y in zip(p, q, strict=True))
+        sums["entropy"] -= sum(x * math.log(x) for x in p if x > 0)
+        sums["kl"] += sum(x * math.log(x / y) for x, y in zip(p, q, strict=True) if x > 0)
+        sums["tv"] += sum(abs(x - y) for x, y in zip(p, q, strict=True)) / 2
+    return {name: value / len(a) for name, value in sums.items()}
