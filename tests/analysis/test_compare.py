@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from tests.report.frames import METHODS, cells, frame, row, study
 from xkd_bench.analysis.compare import distinguish, gains, summarise, variants
@@ -96,6 +97,38 @@ def test_differences_are_paired_within_seed_and_draw() -> None:
     assert stats.ttest_ind(cmc.ravel(), cmd.ravel()).pvalue > 0.5
 
 
+def test_every_pair_of_a_setting_counts_in_the_correction() -> None:
+    names = ("cmc", "cmd", "cmst", "ssl")
+    df = study(names, trained=("head",), shots=(1,), seeds=5)
+    x = df.pivot_table(index="seed", columns="method", values="value")
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    p = [stats.ttest_rel(x[a], x[b]).pvalue for a, b in pairs]
+    adjusted = dict(zip(pairs, multipletests(p, method="holm")[1], strict=True))
+    found = distinguish(df).set_index("variant")["p_holm"]
+    assert found["cmd":"ssl"].to_list() == pytest.approx([adjusted["cmc", name] for name in names[1:]])
+
+
+def test_the_best_need_not_come_first() -> None:
+    rng = np.random.default_rng(4)
+    low = rng.uniform(0.1, 0.2, (6, 2))
+    high = low + rng.uniform(0.5, 0.51, (6, 2))
+    verdicts = distinguish(cells({"cmc": low, "cmst": high, "ssl": low + 0.01})).set_index("variant")
+    assert verdicts["status"].to_dict() == {"cmc": "distinguishable", "cmst": "best", "ssl": "distinguishable"}
+    assert verdicts.loc["cmc", "difference"] == pytest.approx((high - low).mean())
+    assert verdicts.loc["ssl", "difference"] == pytest.approx((high - low).mean() - 0.01)
+
+
+def test_a_variant_that_beats_the_best_where_both_ran_is_not_called_worse() -> None:
+    rng = np.random.default_rng(6)
+    shared = rng.uniform(0.3, 0.31, (6, 1))
+    cmc = np.vstack([shared, np.full((6, 1), 0.9)])  # best by seeds that cmd never ran
+    cmd = np.vstack([shared + rng.uniform(0.1, 0.101, (6, 1)), np.full((6, 1), np.nan)])
+    verdict = distinguish(cells({"cmc": cmc, "cmd": cmd})).set_index("variant").loc["cmd"]
+    assert verdict["p_holm"] < 0.001
+    assert verdict["difference"] < 0
+    assert verdict["status"] == "not distinguishable"
+
+
 def test_unbalanced_draws_are_compared_on_those_in_common() -> None:
     rng = np.random.default_rng(2)
     cmc = rng.uniform(0.5, 0.6, (3, 4))
@@ -177,6 +210,29 @@ def test_controls_of_another_option_do_not_count() -> None:
     other = [row({**METHODS["cmc · random teacher"], "changes": {"tau": 0.5}}, 0.3, seed=s) for s in range(3)]
     own = [row(METHODS[name], 0.5, seed=s) for s in range(3) for name in ("cmc", "ssl")]
     assert set(gains(frame(other + own))["part"]) == {"gain"}
+
+
+def test_a_control_that_changes_both_is_neither() -> None:
+    both = {"method": "cmc", "teacher": "random", "pairs": "shuffled"}
+    runs = [both, METHODS["cmc"], METHODS["ssl"]]
+    df = frame([row(run, 0.5 - 0.1 * i, seed=s) for s in range(2) for i, run in enumerate(runs)])
+    assert "cmc · random teacher · shuffled pairs" in set(variants(df)["variant"])
+    assert set(gains(df)["part"]) == {"gain"}
+
+
+def test_gains_stay_within_one_student() -> None:
+    names, rows = ("cmc", "cmc · random teacher", "ssl"), []
+    for student, better in (("large", 0.3), ("small", 0.1)):
+        values = {"cmc": 0.3 + better, "cmc · random teacher": 0.3, "ssl": 0.2}
+        rows += [
+            row(METHODS[name], values[name] + 0.01 * s, seed=s, student=student) for s in range(2) for name in names
+        ]
+    found = gains(frame(rows)).set_index(["variant", "part"])["difference"]
+    assert found["cmc · large student", "gain"] == pytest.approx(0.4)
+    assert found["cmc · large student", "knowledge"] == pytest.approx(0.3)
+    assert found["cmc · small student", "gain"] == pytest.approx(0.2)
+    assert found["cmc · small student", "knowledge"] == pytest.approx(0.1)
+    assert set(gains(frame(rows))["minuend"].str.endswith("student")) == {True}
 
 
 def test_a_reference_without_pairs_stands_for_every_fraction() -> None:

@@ -47,13 +47,16 @@ def test_nothing_is_written_when_something_cannot_be_made(tmp_path: Path, monkey
     assert not (tmp_path / "out").exists()
 
 
-def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     old = write(tmp_path)[0].read_bytes()
 
-    def full(descriptor: int) -> None:
+    def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, step, full)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path, rng=1)
     assert (tmp_path / "few-shot.md").read_bytes() == old

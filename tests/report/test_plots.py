@@ -144,6 +144,14 @@ def test_the_floor_is_a_dashed_grey_line_and_references_without_pairs_are_level(
     assert ax.lines[-1].is_dashed()
 
 
+def test_bands_give_way_to_bars_where_they_would_hide_each_other() -> None:
+    few, many = plots.figure(study(("cmc", "ssl"))), plots.figure(study(MANY))
+    for ax in few.axes:
+        assert [type(drawn).__name__ for drawn in ax.collections] == ["FillBetweenPolyCollection"] * 2
+    assert {type(drawn).__name__ for drawn in many.axes[1].collections} == {"LineCollection"}
+    assert len(many.axes[1].collections) == 7
+
+
 def test_every_variant_has_its_own_look() -> None:
     ax = plots.figure(study(MANY)).axes[0]
     looks = [(line.get_color(), line.get_marker(), str(line.get_linestyle())) for line in ax.lines]
