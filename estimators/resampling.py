@@ -42,7 +42,8 @@ def jackknife_interval(value: float, left_out: Sequence[float], confidence: floa
 
 def bootstrap_weights(groups: int, resamples: int, rng: np.random.Generator) -> FloatArray:
     """Shares of each group in each resample, [resamples, groups]; every row sums to 1."""
-    return rng.multinomial(groups, np.full(groups, 1.0 / groups), size=resamples) / groups
+    drawn = rng.integers(0, groups, size=(resamples, groups)) + groups * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * groups).reshape(resamples, groups) / groups
 
 
 def bootstrap_mean(

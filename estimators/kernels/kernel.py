@@ -66,9 +66,9 @@ def distances(x: torch.Tensor, y: torch.Tensor, name: KernelName) -> torch.Tenso
 
 def median(values: torch.Tensor) -> torch.Tensor:
     """Median over the last axis, the mean of the middle two for even counts."""
-    ordered = values.sort(-1).values
     count = values.shape[-1]
-    return 0.5 * (ordered[..., (count - 1) // 2] + ordered[..., count // 2])
+    upper = values.kthvalue(count // 2 + 1, dim=-1).values
+    return upper if count % 2 else 0.5 * (upper + values.kthvalue(count // 2, dim=-1).values)
 
 
 def bandwidth(kernel: Kernel, x: torch.Tensor) -> torch.Tensor:

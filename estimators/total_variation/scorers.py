@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import eigh
 
 from ..inputs import FloatArray, IntArray
 from .splits import Part
@@ -50,12 +51,18 @@ def _project(x: FloatArray, components: int | None) -> _Projection:
         return _Projection(mean, scale, None)
     z = (x - mean) / scale
     if z.shape[0] <= z.shape[1]:  # the smaller Gram matrix has the same spectrum
-        values, vectors = np.linalg.eigh(z @ z.T)
-        basis = z.T @ vectors[:, -components:] / np.sqrt(np.maximum(values[-components:], 1e-12 * values[-1] + 1e-300))
+        values, vectors = _leading(z @ z.T, components)
+        basis = z.T @ vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1] + 1e-300))
     else:
-        basis = np.linalg.eigh(z.T @ z)[1][:, -components:]
+        basis = _leading(z.T @ z, components)[1]
     spread = (z @ basis).std(0)
     return _Projection(mean, scale, basis / np.where(spread > 1e-9 * (spread.max() + 1e-300), spread, 1.0))
+
+
+def _leading(symmetric: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
+    size = len(symmetric)
+    values, vectors = eigh(symmetric, subset_by_index=(size - count, size - 1))
+    return values, vectors
 
 
 def fit_candidates(part: Part, families: Sequence[str], rng: np.random.Generator) -> list[Candidate]:
@@ -113,14 +120,22 @@ def _ridge(x: FloatArray, y: IntArray, weights: FloatArray, rng: np.random.Gener
     """Least squares on signs: Fisher's direction with a shrunk covariance, in closed form. Threshold midway."""
     centre = weights @ x / y.size
     z, signs = x - centre, 2.0 * y - 1.0
-    gram, moment = (z.T * weights) @ z / y.size, z.T @ (weights * signs) / y.size
-    values, vectors = np.linalg.eigh(gram)
-    scale = max(float(np.trace(gram)) / gram.shape[0], 1e-300)
-    fitted = []
-    for shrinkage in (0.01, 1.0, 100.0):
-        w = vectors @ ((vectors.T @ moment) / (np.maximum(values, 0.0) + shrinkage * scale))
-        fitted.append((f"shrinkage {shrinkage:g}", _linear(w, centre, z, weights)))
-    return fitted
+    rows = z * np.sqrt(weights / y.size)[:, None]
+    scale = max(float((rows**2).sum()) / z.shape[1], 1e-300)
+    amounts = np.array([0.01, 1.0, 100.0])
+    targets = np.sqrt(weights / y.size) * signs
+    if rows.shape[0] < rows.shape[1]:  # the dual problem is smaller
+        w = _solve(rows @ rows.T, amounts * scale, targets) @ rows
+    else:
+        w = _solve(rows.T @ rows, amounts * scale, rows.T @ targets)
+    return [(f"shrinkage {a:g}", _linear(v, centre, z, weights)) for a, v in zip(amounts, w, strict=True)]
+
+
+def _solve(gram: FloatArray, ridges: FloatArray, right: FloatArray) -> FloatArray:
+    """(gram + ridge I)^-1 right for each ridge, [r, k]."""
+    systems = gram + ridges[:, None, None] * np.eye(len(gram))
+    solved: FloatArray = np.linalg.solve(systems, np.broadcast_to(right[:, None], (len(ridges), len(right), 1)))
+    return solved[:, :, 0]
 
 
 def _linear(w: FloatArray, centre: FloatArray, z: FloatArray, weights: FloatArray) -> Scorer:

@@ -1,0 +1,1 @@
+"""Speed, memory and survival, measured: what `xkd-bench bench` runs."""
