@@ -115,10 +115,9 @@ def _logistic_scores(
     rows = torch.from_numpy(np.stack(items))
     heads = fit_logistic(x[rows], label[rows], strengths, len(split.classes))
     val, test = torch.from_numpy(split.val), torch.from_numpy(split.test)
-    right = heads.logits(x[val].double()).argmax(-1) == label[val]
-    accuracy = right.double().mean(1).view(len(items), len(strengths))  # [draws, strengths]
+    accuracy = (heads.logits(x[val]).argmax(-1) == label[val]).double().mean(-1)  # [draws, strengths]
     best = int(accuracy.mean(0).argmax())
-    predicted = heads.logits(x[test].double()).argmax(-1).view(len(items), len(strengths), -1)[:, best]
+    predicted = heads.logits(x[test])[:, best].argmax(-1)
     seconds = (time.perf_counter() - started) / len(items)
     chosen = {"C": strengths[best].item()}
     return [
