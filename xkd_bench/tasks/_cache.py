@@ -4,10 +4,10 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.uint8]
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1
+_ZEROS = 1 << 24
 
 
 def cache_dir() -> Path:
@@ -38,30 +39,44 @@ def sha256(*parts: object) -> str:
     return out.hexdigest()
 
 
-def cached(name: str, key: str, build: Callable[[], Array]) -> tuple[Array, str]:
+Allocate = Callable[[tuple[int, ...]], Array]
+"""Room for an array of bytes of this shape: in the cache folder where that can be written, else in memory."""
+
+
+def cached(name: str, key: str, build: Callable[[Allocate], Array]) -> tuple[Array, str]:
     """The array that `build` makes, and its sha256; read from the cache where an intact copy is.
 
-    name: for people, in the file name. key: all that the array depends on. A damaged copy is built anew with one
-    line in the log. Where the cache cannot be written (no space, no permission), the array is kept in memory.
+    name: for people, in the file name. key: all that the array depends on. build: makes the array, best in the room
+    that it is given, for then it need not fit in memory. A damaged copy is built anew with one line in the log.
+    Where the cache cannot be written (no space, no permission), the array is kept in memory.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     path = cache_dir() / f"{name}-{sha256(_LAYOUT, key)[:20]}.npy"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
-        lock.acquire()
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            _LOG.warning("another process is making %s: waiting for it", path.name)
+            lock.acquire()
     except OSError as error:
-        _LOG.warning("the cache %s cannot be used (%s): data is kept in memory", path.parent, error)
-        array = build()
+        _warn(path, error)
+        array = build(_in_memory)
         return array, sha256(array)
     try:
-        found = _read(path)
-        if found is None:
-            found = _write(path, build())
-        return found
+        return _read(path) or _made(path, build)
     finally:
         lock.release()
+
+
+def _in_memory(shape: tuple[int, ...]) -> Array:
+    return np.empty(shape, np.uint8)
+
+
+def _warn(path: Path, error: OSError) -> None:
+    _LOG.warning("the cache %s cannot be used (%s): data is kept in memory", path.parent, error)
 
 
 def _read(path: Path) -> tuple[Array, str] | None:
@@ -81,27 +96,63 @@ def _read(path: Path) -> tuple[Array, str] | None:
     return None
 
 
-def _write(path: Path, array: Array) -> tuple[Array, str]:
-    digest = sha256(array)
+def _made(path: Path, build: Callable[[Allocate], Array]) -> tuple[Array, str]:
+    """Build beside `path`, then move there. Rooms that `build` does not return are thrown away.
+
+    The caller holds the lock, so whatever else lies beside `path` was left by a process that was killed.
+    """
+
+    def on_disk(shape: tuple[int, ...]) -> Array:
+        try:
+            return _room(path, shape)
+        except OSError as error:
+            _warn(path, error)
+            return _in_memory(shape)
+
+    _clear(path)
     try:
-        _replace(path, lambda file: np.save(file, array))
-        _replace(path.with_suffix(".json"), lambda file: file.write(json.dumps({"sha256": digest}).encode()))
-        return np.load(path, mmap_mode="r"), digest
-    except OSError as error:
-        _LOG.warning("the cache %s cannot be written (%s): data is kept in memory", path.parent, error)
+        array = build(on_disk)
+        digest = sha256(array)
+        try:
+            _keep(path, array, digest)
+            array = np.load(path, mmap_mode="r")
+        except OSError as error:
+            _warn(path, error)
         return array, digest
+    finally:
+        _clear(path)
 
 
-def _replace(path: Path, fill: Callable) -> None:
-    """Write to a temporary name beside `path`, then rename: a reader sees the old file, the new one, or none."""
-    handle, temporary = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
+def _clear(path: Path) -> None:
+    for left in path.parent.glob(f"{path.stem}-*.tmp"):
         with suppress(OSError):
-            os.unlink(temporary)
-        raise
+            left.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-{uuid4().hex}.tmp")
+
+
+def _room(path: Path, shape: tuple[int, ...]) -> Array:
+    """A writable array on a file beside `path`. The space is taken at once: a full disk is an OSError, not a crash."""
+    file = _temporary(path)
+    array: Array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    with file.open("rb+") as handle:
+        handle.seek(array.offset)  # type: ignore[attr-defined]
+        for left in range(array.nbytes, 0, -_ZEROS):
+            handle.write(bytes(min(left, _ZEROS)))
+    return array
+
+
+def _keep(path: Path, array: Array, digest: str) -> None:
+    """Put the array, then the note of its digest, in place by renaming: a reader sees old, new or nothing."""
+    file = Path(str(getattr(array, "filename", None) or _temporary(path)))
+    if isinstance(array, np.memmap):
+        array.flush()
+    else:
+        with file.open("wb") as handle:
+            np.save(handle, array)
+    os.replace(file, path)
+    note = _temporary(path)
+    note.write_text(json.dumps({"sha256": digest}), "utf8")
+    os.replace(note, path.with_suffix(".json"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xkd_bench.tasks._cache import cached, sha256
+from xkd_bench.tasks._cache import Allocate, Array, cached, sha256
 from xkd_bench.tasks._embedded import Style, archive
 from xkd_bench.tasks._rasterise import rasterise, renderer
 from xkd_bench.tasks.base import Index
@@ -48,11 +48,12 @@ def draw(
         add(n)
 
     key = sha256(archive().digest, renderer(), [style.name for style in styles], list(codes), size, channels)
-    data, digest = cached(
-        f"{name}-{size}",
-        key,
-        lambda: rasterise([styles[s].svg(codes[c]) for s, c in where], size, channels, tell),
-    )
+
+    def build(allocate: Allocate) -> Array:
+        out = allocate((len(where), channels, size, size))
+        return rasterise([styles[s].svg(codes[c]) for s, c in where], out, tell)
+
+    data, digest = cached(f"{name}-{size}", key, build)
     add(len(where) - told)
     style, concept = np.array(where, np.int64).T
     return Drawings(data, concept, style, digest)

@@ -45,17 +45,16 @@ def renderer() -> str:
 
 
 def rasterise(
-    documents: Sequence[str], size: int, channels: int, add: Callable[[int], None] = lambda n: None
+    documents: Sequence[str], out: NDArray[np.uint8], add: Callable[[int], None] = lambda n: None
 ) -> NDArray[np.uint8]:
-    """SVG documents as images [n, channels, size, size] uint8 on white; channels: 3 (RGB) or 1 (grey).
+    """SVG documents as images on white, drawn into `out` [n, channels, size, size], channels 3 (RGB) or 1 (grey).
 
     The renderer holds the interpreter's lock, so many documents are shared among processes. These are started as
     commands of their own: that needs no `if __name__ == "__main__"` in the caller's script, and no fork beside the
     threads of a caller. What a process fails to deliver is drawn here. add: told how many were drawn, as it goes.
     """
     stop = Event()
-    out = np.empty((len(documents), channels, size, size), np.uint8)
-    workers = min(_cores(), _MOST_WORKERS, len(documents) // _ENOUGH + 1)
+    workers = min(_cores(), _MOST_WORKERS, len(documents) // _ENOUGH + 1) if sys.executable else 1
     if workers == 1:
         _draw_here(documents, out, add, stop)
         return out

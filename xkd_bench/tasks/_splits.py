@@ -28,6 +28,8 @@ def numbered(names: Sequence[object]) -> Index:
 def parts_by_group(group: Index, stratum: Index, rng: np.random.Generator, shares: Sequence[float] = SHARES) -> Index:
     """[n] part of each item (0, 1, ...: by `shares`): groups stay whole, strata come near to the shares.
 
+    Every stratum but -1 is in the first part and in the last if it has two groups or more.
+
     Large groups are placed first, each in a part drawn in proportion to what that part still lacks of the group's
     main stratum, among the parts that lack at least half the group; so a part's surplus is at most half a group.
     """
@@ -47,4 +49,18 @@ def parts_by_group(group: Index, stratum: Index, rng: np.random.Generator, share
         part = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
         part_of[i] = min(part, len(shares) - 1)
         lacks[part_of[i]] -= table[i]
+    _fill_empty(part_of, table[:, strata >= 0], (0, len(shares) - 1))
     return part_of[inverse]
+
+
+def _fill_empty(part_of: Index, table: NDArray[np.float64], needed: tuple[int, ...]) -> None:
+    """Where a stratum has nothing in a part that needs some, give it the smallest group that others can spare."""
+    for column in table.T:
+        mine = np.flatnonzero(column)
+        for part in needed:
+            if (part_of[mine] == part).any():
+                continue
+            held = {other: int((part_of[mine] == other).sum()) for other in set(part_of[mine].tolist())}
+            spare = [i for i in mine if held[int(part_of[i])] > (int(part_of[i]) in needed)]
+            if spare:
+                part_of[min(spare, key=lambda i: (column[i], i))] = part
