@@ -100,13 +100,22 @@ def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None
 
 @app.command()
 def show(
-    key: Annotated[str, typer.Argument(help="A record's key, or its first characters.")], out: Out = Path("results")
+    key: Annotated[str, typer.Argument(help="A record's key, or its first characters.")],
+    out: Out = Path("results"),
+    as_json: Json = False,
 ) -> None:
-    """Show one record: its JSON, without the split-up scores' details."""
+    """Show one record: what was run, on what, with what, and every score."""
+    from rich.console import Console
+
+    from xkd_bench.report.record import record_view
     from xkd_bench.store import Store
 
     store = Store(out)
-    typer.echo(json.dumps(store.record(store.find(key)), indent=1))
+    record = store.record(store.find(key))
+    if as_json:
+        typer.echo(json.dumps(record, indent=1))
+    else:
+        Console().print(record_view(record))
 
 
 @app.command()
@@ -132,6 +141,7 @@ def _publish(frame: Any, out: Path, command: str, quiet: bool, as_json: bool) ->
 
     from xkd_bench import report
     from xkd_bench.analysis.compare import summarise
+    from xkd_bench.report.tables import terminal
 
     first = frame.iloc[0]
     name = f"{first.protocol}-{first.task}-{first.budget}".replace(":", "-").replace("/", "-")
@@ -140,7 +150,7 @@ def _publish(frame: Any, out: Path, command: str, quiet: bool, as_json: bool) ->
         typer.echo(summarise(frame).to_json(orient="records", indent=1))
     elif not quiet:
         console = Console()
-        console.print(report.terminal_table(frame))
+        console.print(terminal(frame, SELECTION))
         console.print("written: " + "  ".join(str(f) for f in files), style="dim", highlight=False)
 
 

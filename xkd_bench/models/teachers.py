@@ -127,5 +127,7 @@ def encode(network: nn.Module, images: NDArray[np.generic], device: torch.device
     """Features of all images in order, a batch at a time, on the CPU: [b, dim] float32, in evaluation mode."""
     network.to(device).eval()
     for start in range(0, len(images), batch):
-        x = to_float(torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(device))
+        x = to_float(
+            torch.from_numpy(np.array(images[start : start + batch])).to(device)
+        )  # a copy: the array is read-only
         yield network(x.contiguous(memory_format=torch.channels_last)).float().cpu()

@@ -1,0 +1,49 @@
+"""One record, for the terminal."""
+
+from statistics import mean
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+
+def record_view(record: dict[str, Any]) -> RenderableType:
+    """What was run, on what and with what; then accuracy in points for each setting, with every draw."""
+    spec, task, environment = record["spec"], record["task"], record["environment"]
+    options = ", ".join(f"{k}={v}" for k, v in spec["options"].items()) or "none"
+    facts = {
+        "record": record["key"],
+        "task": f"{spec['task']}: {task['title']} ({task['origin']}, pairs by {task['pairing']}, {task['licence']})",
+        "data": f"{record['data_digest'][:12]}; " + ", ".join(f"{n} {k}" for k, n in record["split"].items()),
+        "method": f"{spec['method']} ({options}) {record['provenance']}",
+        "teacher": f"{spec['teacher']}, pairs {spec['pairs']}",
+        "student": f"{spec['student']}, batch {record['batch']}, seed {spec['seed']}",
+        "protocol": f"{spec['protocol']} version {record['protocol']['version']}, budget {spec['budget']}",
+        "took": f"{record['seconds']:.0f} s on {environment['device']}, {environment['threads']} threads",
+        "with": "Python "
+        + environment["python"]
+        + ", "
+        + ", ".join(f"{k} {v}" for k, v in environment["packages"].items()),
+    }
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="dim", no_wrap=True)
+    head.add_column()
+    for name, text in facts.items():
+        head.add_row(name, Text(text))
+    return Group(head, Text(), _scores(record["scores"]))
+
+
+def _scores(scores: list[dict[str, Any]]) -> Table:
+    table = Table("trained", "labels a class", "pairs", "n test", "mean", "each draw", box=None, header_style="bold")
+    settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for score in scores:
+        setting = (score["trained"], score["labels_per_class"], score["pair_fraction"])
+        settings.setdefault(setting, []).append(score)
+    for (trained, labels, fraction), found in settings.items():
+        values = [100 * score["value"] for score in found]
+        each = " ".join(f"{value:.1f}" for value in values)
+        table.add_row(
+            trained, str(labels or "all"), f"{fraction:.0%}", str(found[0]["n_test"]), f"{mean(values):.1f}", each
+        )
+    return table
