@@ -46,6 +46,7 @@ FRAMES = {
     "one score": lambda: study(seeds=1, draws=1),
     "constant": lambda: study().assign(value=0.5),
     "long names": long_names,
+    "long names, dots": lambda: long_names().query("labels_per_class == 5"),
     "holes": holes,
     "all labels too": lambda: study(shots=(1, 10, None)),
     "linear": lambda: study(shots=(None,), trained=("head",), draws=1, protocol="linear-eval"),

@@ -3,12 +3,13 @@
 import io
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from tests.report.frames import METHODS, cells, frame, row, study
-from xkd_bench.analysis.compare import distinguish, summarise
+from xkd_bench.analysis.compare import distinguish, gains, summarise
 from xkd_bench.report import tables
 from xkd_bench.report.latex import escape
 from xkd_bench.report.sheet import sheet
@@ -108,6 +109,16 @@ def test_a_difference_of_chance_is_undecided() -> None:
     assert re.search(r"\| −19\.7 ± \d\.\d \| loss \|", loss)
 
 
+def test_a_gain_that_only_holds_without_correction_is_undecided() -> None:
+    z = 0.01 * np.array([[-1.0], [-0.3], [0.3], [1.0]])
+    base = np.full((4, 1), 0.5)
+    methods = {"cmc": base + 0.017 + z, "cmd": base + z, "cmst": base - z}
+    found = gains(cells(methods | {"ssl": base})).set_index("variant").loc["cmc"]
+    assert found["p"] < 0.05 < found["p_holm"]
+    assert re.search(r"\| \+1\.7 ± \d\.\d ° \| undecided \|", tables.markdown(cells(methods | {"ssl": base}), RULE))
+    assert re.search(r"\+1\.7 ± \d\.\d \| gain \|", tables.markdown(cells({"cmc": methods["cmc"], "ssl": base}), RULE))
+
+
 def test_reduced_pairs_have_a_column_for_each_fraction() -> None:
     text = tables.markdown(study(("cmc",), shots=(None,), fractions=(0.05, 0.5, 1.0), draws=1), RULE)
     assert "| Linear evaluation | 5 % of pairs | 50 % of pairs | all pairs |" in text
@@ -129,7 +140,8 @@ def test_csv_has_every_number_of_the_table() -> None:
 
 
 def test_latex_is_ascii_balanced_and_has_as_many_cells_as_columns() -> None:
-    text = tables.latex(study(), RULE, label="few-shot")
+    df = study(("cmc", "cmc · random teacher", "cmd", "ssl"), seeds=2)  # cmd has fewer columns: it has no control
+    text = tables.latex(df[(df["trained"] == "head") | (df["labels_per_class"] == 5)], RULE, label="few-shot")
     assert text.isascii()
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
     assert r"\label{tab:few-shot}" in text
