@@ -2,17 +2,19 @@
 
 import os
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 # Tests work on tiny tensors: threads cost more than they give, and spinning ones hurt the neighbours.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
+from hypothesis import settings
 
+from tests.forks import Forks
 from xkd_bench import registry
 
-ROOT = Path(__file__).parent.parent
+settings.register_profile("ours", database=None, deadline=None, derandomize=True)
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,3 +31,11 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     point = EntryPoint("toy", "tests.toy:ToyTask", "xkd_bench.tasks")
     monkeypatch.setitem(registry.entries("tasks"), "toy", registry.Entry("toy", "shapes", "tests", "tasks", point))
     return "toy"
+
+
+@pytest.fixture(scope="session")
+def bare():
+    """Processes that have imported torch and nothing of ours."""
+    forks = Forks(["torch"])
+    yield forks
+    forks.close()

@@ -36,7 +36,7 @@ cases = st.lists(st.integers(1, 9), min_size=2, max_size=40).flatmap(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(cases)
 def test_no_batch_of_distinct_concepts_holds_one_twice(case):
     counts, batch, seed, epoch = case
@@ -54,7 +54,7 @@ def test_no_batch_of_distinct_concepts_holds_one_twice(case):
     assert len(batches) == len(pairs) >= 1
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(cases)
 def test_an_epoch_leaves_out_only_what_fills_no_batch_of_distinct_concepts(case):
     counts, batch, seed, _ = case
@@ -64,7 +64,7 @@ def test_an_epoch_leaves_out_only_what_fills_no_batch_of_distinct_concepts(case)
     assert len(sampler(counts, batch, seed=seed)) == usable // batch
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(cases)
 def test_shuffled_items_are_covered_but_for_a_partial_batch(case):
     counts, batch, seed, epoch = case
@@ -96,7 +96,7 @@ def test_the_same_seed_and_epoch_give_the_same_batches_and_others_do_not(positiv
     assert len({tuple(flat(s, e)) for s in range(3) for e in range(3)}) == 9
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 10**6), min_size=2, max_size=60, unique=True), st.integers(0, 2**40))
 def test_a_derangement_moves_every_item_and_loses_none(items, seed):
     items = np.array(sorted(items))
@@ -115,7 +115,7 @@ def test_shuffled_pairs_are_another_concepts_and_true_pairs_its_own():
         assert sum(map(len, pairs.partners.values())) == 30  # every source item keeps a place
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.integers(2, 80), st.integers(0, 1000))
 def test_fractions_of_the_pairs_are_nested_and_as_large_as_they_say(concepts, seed):
     data, split = uneven([1 + k % 3 for k in range(concepts)], [1] * concepts)

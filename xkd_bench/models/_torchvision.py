@@ -2,34 +2,39 @@
 
 The package index's torchvision registers kernels for its detection operators when its CUDA library loads; beside a
 CPU-only torch that library does not load, and `import torchvision` fails: "operator torchvision::nms does not exist"
-(pytorch/vision#9077). Declaring the schemas of the operators before that import is enough: nothing here calls them.
+(pytorch/vision#9077). Declaring the schemas of the two operators and importing it again is enough: nothing here calls
+them. They are declared after a failure only: where the library does load (CUDA, macOS, or a torchvision built for the
+CPU), declaring them as well would end the process.
 """
 
-import importlib.util
 import sys
 
 import torch
 
-_SCHEMAS = {
-    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-}
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
 
 
-def declare_missing_operators() -> torch.library.Library | None:
-    """Declare those operators if torchvision is there, was not imported yet, and torch has no CUDA of its own."""
-    if (
-        "torchvision" in sys.modules
-        or torch.version.cuda is not None
-        or importlib.util.find_spec("torchvision") is None
-    ):
+def import_torchvision() -> torch.library.Library | None:
+    """Import torchvision. Returns what declares its operators where it lacks them, None where it needs no help."""
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+    else:
         return None
     library = torch.library.Library("torchvision", "FRAGMENT")
-    for name, schema in _SCHEMAS.items():
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(schema)
+    for schema in _SCHEMAS:
+        library.define(schema)
+    for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
+        del sys.modules[name]  # half-imported
+    import torchvision  # noqa: F401
+
     return library
 
 
 # Kept alive: an operator is gone when its library object is.
-LIBRARY = declare_missing_operators()
+LIBRARY = import_torchvision()

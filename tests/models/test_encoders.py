@@ -1,0 +1,91 @@
+"""Student networks: sizes by formula, widths as promised, and the names that are refused."""
+
+import pytest
+import torch
+
+from xkd_bench.catalogue import STUDENTS
+from xkd_bench.errors import UsageError
+from xkd_bench.models.encoders import build_encoder, check_student
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def small_resnet_parameters(depth: int, width: int, channels: int) -> int:
+    """Convolutions without bias, two numbers a channel for each normalisation, one shortcut a stage."""
+    blocks = (depth - 2) // 6
+    total = 9 * channels * width + 2 * width  # stem
+    for stage in range(3):
+        a, b = width * 2**stage, width * 2 ** (stage + 1)
+        total += (9 * a * b + 2 * b) + (9 * b * b + 2 * b) + (a * b + 2 * b)  # the block that widens
+        total += (blocks - 1) * 2 * (9 * b * b + 2 * b)
+    return total
+
+
+@pytest.mark.parametrize(("depth", "width", "channels"), [(8, 16, 1), (8, 24, 3), (8, 32, 1), (14, 32, 3), (20, 8, 4)])
+def test_small_resnets_have_as_many_parameters_as_their_formula(depth, width, channels):
+    encoder = build_encoder(f"resnet{depth}-w{width}", channels, 32)
+    assert parameters(encoder) == small_resnet_parameters(depth, width, channels)
+    layers = [m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
+    assert len(layers) + 1 == depth  # the last layer is the head, which every user of an encoder brings
+
+
+@pytest.mark.parametrize("name", [n for n in STUDENTS if "M parameters" in STUDENTS[n]])
+def test_the_catalogue_tells_the_true_size(name):
+    millions = parameters(build_encoder(name, 1, 32)) / 1e6
+    assert f" {millions:.1f} M parameters" in STUDENTS[name]
+
+
+@pytest.mark.parametrize("name", list(STUDENTS))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_catalogued_student_maps_images_to_features_of_its_width(name, channels):
+    encoder = build_encoder(name, channels, 32)
+    assert encoder.training
+    encoder.eval()
+    with torch.no_grad():
+        features = encoder(torch.rand(2, channels, 32, 32))
+    assert features.shape == (2, encoder.dim)
+    assert torch.isfinite(features).all()
+    assert not torch.allclose(features[0], features[1])
+
+
+def test_inputs_are_centred_inside():
+    encoder = build_encoder("resnet8-w16", 1, 32).eval()
+    x = torch.rand(2, 1, 32, 32)
+    assert torch.equal(encoder(x), encoder.backbone(2 * x - 1))
+
+
+@pytest.mark.parametrize("name", ["resnet8-w16", "mobilenetv3_small_100"])
+def test_the_global_seed_decides_the_initial_weights(name):
+    def weights(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return torch.cat([p.flatten() for p in build_encoder(name, 1, 32).parameters()])
+
+    assert torch.equal(weights(3), weights(3))
+    assert not torch.equal(weights(3), weights(4))
+
+
+def test_building_leaves_the_normalisation_statistics_fresh():
+    encoder = build_encoder("mobilenetv3_small_100", 1, 32)  # its width was found by a forward pass
+    for norm in encoder.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            assert norm.num_batches_tracked == 0
+            assert norm.running_mean.abs().max() == 0
+
+
+@pytest.mark.parametrize("name", ["resnet9-w16", "resnet2-w16", "resnet8-w0"])
+def test_small_resnets_that_cannot_be_are_refused_before_anything_is_built(name):
+    with pytest.raises(UsageError) as caught:
+        check_student(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "near"), [("resnet-50", "resnet50"), ("resnet8_w16", "resnet8-w16")])
+def test_an_unknown_student_names_the_near_match_on_one_short_line(name, near):
+    with pytest.raises(UsageError) as caught:
+        check_student(name)
+    message = str(caught.value)
+    assert f"did you mean '{near}'?" in message
+    assert "\n" not in message
+    assert len(message) < 1000  # not a list of every network of timm
