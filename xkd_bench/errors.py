@@ -14,9 +14,10 @@ class TrainingError(RuntimeError):
 
 
 def nearest(kind: str, name: str, known: list[str]) -> UsageError:
-    """An error for an unknown `name` that names the nearest known one, if any is near, and all of them."""
+    """An error for an unknown `name` that names the nearest known one, if any is near, and all if few."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return UsageError(f"unknown {kind} '{name}': {hint}known: {', '.join(sorted(known))}")
+    listed = f"known: {', '.join(sorted(known))}" if len(known) <= 40 else f"see xkd-bench list {kind}s"
+    return UsageError(f"unknown {kind} '{name}': {hint}{listed}")

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from xkd_bench.catalogue import STUDENTS
 from xkd_bench.errors import UsageError, nearest
 
+_SMALL = re.compile(r"resnet(\d+)-w(\d+)", re.ASCII)
+
 
 class Encoder(nn.Module):
     """A backbone with pooled features.
@@ -53,9 +55,7 @@ class _Residual(nn.Module):
 
 def _small_resnet(depth: int, width: int, channels: int) -> tuple[nn.Module, int]:
     """depth = 6 n + 2 with n blocks a stage; widths W, 2W, 4W, 8W from the stem on; each step halves the image."""
-    blocks, rest = divmod(depth - 2, 6)
-    if rest or blocks < 1:
-        raise UsageError(f"a small ResNet has 6n + 2 layers (8, 14, 20, …), not {depth}")
+    blocks = (depth - 2) // 6
     layers: list[nn.Module] = [
         nn.Conv2d(channels, width, 3, 2, 1, bias=False),
         nn.BatchNorm2d(width),
@@ -69,7 +69,13 @@ def _small_resnet(depth: int, width: int, channels: int) -> tuple[nn.Module, int
 
 def check_student(name: str) -> None:
     """Raise UsageError if no student has this name; builds nothing."""
-    if not re.fullmatch(r"resnet\d+-w\d+", name) and not timm.is_model(name):
+    if small := _SMALL.fullmatch(name):
+        depth, width = int(small[1]), int(small[2])
+        if depth < 8 or depth % 6 != 2:
+            raise UsageError(f"student '{name}': a small ResNet has 6n + 2 layers (8, 14, 20, …), not {depth}")
+        if width < 1:
+            raise UsageError(f"student '{name}': a small ResNet is 1 channel wide or more")
+    elif not timm.is_model(name):
         raise nearest("student", name, [*STUDENTS, *timm.list_models()])
 
 
@@ -79,7 +85,7 @@ def build_encoder(name: str, channels: int, size: int) -> Encoder:
     name: see the module's docstring. channels: of the input. size: of the input in pixels, for networks that need it.
     """
     check_student(name)
-    if small := re.fullmatch(r"resnet(\d+)-w(\d+)", name):
+    if small := _SMALL.fullmatch(name):
         backbone, dim = _small_resnet(int(small[1]), int(small[2]), channels)
         return Encoder(backbone, dim, name, channels)
     extra: dict[str, Any] = {"img_size": size} if name.startswith(("vit", "deit", "swin")) else {}
