@@ -22,7 +22,7 @@ def figure(df: pd.DataFrame, confidence: float = 0.95) -> Figure:
     summary = summarise(df, confidence)
     one = variants(df).iloc[0]
     title = f"{one['task_title']} · {protocol_title(one['protocol']).lower()}"
-    kind = {"rendered": ", rendered images", "simulated": ", simulated data"}.get(one["origin"], "")
+    kind = {"rendered": ", rendered data", "simulated": ", simulated data"}.get(one["origin"], "")
     words = f"{one['source']} → {one['target']}{kind}; budget {one['budget']}; {interval_note(summary, confidence)}"
     look = looks(summary.drop_duplicates("variant"))
     with plain():

@@ -77,7 +77,7 @@ def sheet(df: pd.DataFrame, selection_rule: str, against: str = "ssl", confidenc
 
 def _facts(named: pd.DataFrame, selection_rule: str) -> list[tuple[str, str]]:
     one = named.iloc[0]
-    origin = {"real": "real data", "rendered": "rendered images, not collected", "simulated": "simulated data"}
+    origin = {"real": "real data", "rendered": "rendered data", "simulated": "simulated data"}
     made_from = named.loc[named["provenance"] != ""].drop_duplicates(["method", "provenance"])
     teachers = [name for name in names_of(named["teacher"]) if name not in (*NO_TEACHER, "random")]
     n_test = sorted(named["n_test"].unique())
@@ -218,7 +218,7 @@ def _gains_legend(sections: tuple[Section, ...], against: str) -> str:
 
 def _caption(named: pd.DataFrame, confidence: float) -> str:
     one = named.iloc[0]
-    kind = {"rendered": " (rendered images)", "simulated": " (simulated data)"}.get(one["origin"], "")
+    kind = {"rendered": " (rendered data)", "simulated": " (simulated data)"}.get(one["origin"], "")
     what = f"{protocol_title(one['protocol'])} on {one['task_title']}{kind}, {one['source']} → {one['target']}"
     scores = f"{one['metric']} in percent, mean ± half the {100 * confidence:g} % interval"
     return f"{what}, budget {one['budget']}: {scores}."
