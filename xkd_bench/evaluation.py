@@ -21,7 +21,7 @@ from xkd_bench.models.teachers import encode, to_float
 from xkd_bench.probes import fit_logistic
 from xkd_bench.sampling import draw_labels
 from xkd_bench.seeds import stream
-from xkd_bench.tasks.base import Index, Split, TaskData
+from xkd_bench.tasks.base import Index, Progress, Split, TaskData
 from xkd_bench.training import OnStep, fit
 
 
@@ -86,7 +86,7 @@ def linear_scores(
     *,
     seed: int,
     fabric: Fabric,
-    on_step: OnStep | None = None,
+    on_step: Progress | None = None,
 ) -> list[Score]:
     """Linear evaluation for every number of labels and draw. features: [n_target, d] of the frozen encoder.
 
@@ -103,7 +103,7 @@ def linear_scores(
         else:
             scores += _recipe_scores(x, label, split, recipe, per_class, items, seed, fabric)
         if on_step:
-            on_step(done + 1, len(counts), float("nan"))
+            on_step(done + 1, len(counts))
     return scores
 
 

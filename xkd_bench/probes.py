@@ -1,4 +1,4 @@
-"""Many linear classifiers at once: L2-regularised multinomial logistic regressions, batched over the draws of labels."""
+"""Many linear classifiers at once: L2-regularised multinomial logistic regressions, batched over label draws."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ def fit_logistic(
 
         minimise  mean_i CE(xᵢW + b, yᵢ) + ‖W‖²_F / (2 C n)
 
-    which is scikit-learn's LogisticRegression(C=C) divided by C·n. x: [p, n, d] features of p problems, y: [p, n] labels
-    in 0..k-1, strengths: [g] values of C. The problems are solved together by L-BFGS, in float64, along the path from
-    the strongest regularisation to the weakest, each starting from the solution before.
+    which is scikit-learn's LogisticRegression(C=C) divided by C·n. x: [p, n, d] features of p problems, y: [p, n]
+    labels in 0..k-1, strengths: [g] values of C. The problems are solved together by L-BFGS, in float64, along the path
+    from the strongest regularisation to the weakest, each starting from the solution before.
     tolerance: on the largest entry of the gradient of the objective above.
     """
     p, n, _ = x.shape

@@ -1,6 +1,5 @@
 """What the user sees while runs go on: one bar for all runs, one for the stage, with the loss and the time left."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,12 +16,11 @@ class RunProgress:
         self.stage = bars.add_task("", total=None, note="", visible=False)
         self._name = ""
 
-    def report(self, stage: str, done: int, total: int, loss: float) -> None:
+    def report(self, stage: str, done: int, total: int, note: str) -> None:
         """What `Runner` calls as a stage goes on."""
         if stage != self._name:
             self._name = stage
             self.bars.reset(self.stage, total=total, description=f"  {stage}", visible=True)
-        note = "" if math.isnan(loss) else f"loss {loss:.3f}"
         self.bars.update(self.stage, completed=done, total=total, note=note)
 
     def begin(self, label: str) -> None:

@@ -57,7 +57,7 @@ def entries(group: Group) -> dict[str, Entry]:
         origin = point.dist.name if point.dist else point.value
         if point.name in found:
             raise UsageError(f"package {origin} offers {group} '{point.name}', which {found[point.name].origin} has")
-        summary = point.dist.metadata.get("Summary", "") if point.dist else ""
+        summary = (point.dist.metadata["Summary"] or "") if point.dist else ""
         found[point.name] = Entry(point.name, summary, origin, group, point)
     return found
 

@@ -16,7 +16,7 @@ from xkd_bench import __version__, tasks
 from xkd_bench.errors import UsageError
 from xkd_bench.sampling import draw_labels
 from xkd_bench.spec import FORMAT, RunSpec, digest
-from xkd_bench.stages.context import NO_LOSS, Context, Report
+from xkd_bench.stages.context import Context, Report
 from xkd_bench.stages.scores import jsonable, scores
 from xkd_bench.stages.student import student_key
 from xkd_bench.store import Store
@@ -25,7 +25,7 @@ from xkd_bench.tasks.base import TaskData
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "kornia", "lightning-fabric", "numpy", "scikit-learn")
 
 
-def _silent(stage: str, done: int, total: int, loss: float) -> None:
+def _silent(stage: str, done: int, total: int, note: str) -> None:
     return
 
 
@@ -44,7 +44,7 @@ class Runner:
             self._data[key] = tasks.get(spec.task).load(
                 budget.source_size,
                 budget.target_size,
-                progress=lambda done, total: self.report("data", done, total, NO_LOSS),
+                progress=lambda done, total: self.report("data", done, total, ""),
             )
         return self._data[key]
 

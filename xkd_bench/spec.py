@@ -95,6 +95,9 @@ class RunSpec(BaseModel):
         }  # fmt: skip
         return cls.model_validate(fields)
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
     def load_protocol(self) -> Protocol:
         """The protocol by this name."""
         return load_protocol(self.protocol)
@@ -110,5 +113,5 @@ class RunSpec(BaseModel):
 
     def label(self) -> str:
         """A short name for progress and messages."""
-        control = {"random": " · random teacher"}.get(self.teacher, "")
+        control = {"random": " · random teacher", "simclr": " · SimCLR teacher"}.get(self.teacher, "")
         return f"{self.method}{control}{' · shuffled pairs' if self.pairs == 'shuffled' else ''} · seed {self.seed}"

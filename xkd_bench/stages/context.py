@@ -15,11 +15,10 @@ from xkd_bench.sampling import PairSampler, pair_sampler
 from xkd_bench.spec import RunSpec
 from xkd_bench.store import Store
 from xkd_bench.tasks.base import Split, TaskData
+from xkd_bench.training import OnStep
 
-Report = Callable[[str, int, int, float], None]
-"""Told (stage, steps done, steps in all, loss or NaN) as a run goes on."""
-
-NO_LOSS = float("nan")
+Report = Callable[[str, int, int, str], None]
+"""Told (stage, steps done, steps in all, a note such as "epoch 3/12, loss 5.013") as a run goes on."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,15 @@ class Context:
     def flip(self) -> bool:
         """Whether a mirrored target item is as good as the item: not so for spectrograms."""
         return tasks.get(self.spec.task).card.target_kind != "audio"
+
+    def on_step(self, stage: str, epochs: int) -> OnStep:
+        """What a training of this stage tells its steps to."""
+
+        def report(done: int, total: int, loss: float) -> None:
+            epoch = -(-done * epochs // total)
+            self.report(stage, done, total, f"epoch {epoch}/{epochs}, loss {loss:.3f}")
+
+        return report
 
     def sampler(self, fraction: float = 1.0) -> PairSampler:
         """The batches that distillation from this fraction of the pairs goes through."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from xkd_bench.evaluation import Score, fine_tuned_score, linear_scores, target_features
 from xkd_bench.spec import FORMAT, digest
-from xkd_bench.stages.context import NO_LOSS, Context
+from xkd_bench.stages.context import Context
 from xkd_bench.stages.student import distilled_student, student_key
 
 
@@ -31,11 +31,11 @@ def _linear(run: Context, fraction: float, draws: int) -> list[Score]:
 
     def make(folder: Path) -> None:
         student = distilled_student(run, fraction)
-        run.report("linear evaluation", 0, len(counts), NO_LOSS)
+        run.report("linear evaluation", 0, len(counts), "")
         features = target_features(student, run.data, run.device)
         found = linear_scores(
             features, run.split, recipe, counts, draws, seed=run.spec.seed, fabric=run.fabric,
-            on_step=lambda done, total, loss: run.report("linear evaluation", done, total, loss),
+            on_step=lambda done, total: run.report("linear evaluation", done, total, ""),
         )  # fmt: skip
         _write(folder, found)
 
@@ -52,19 +52,14 @@ def _fine_tuned(run: Context, fraction: float, draws: int) -> Iterator[Score]:
             student = distilled_student(run, fraction)
             score = fine_tuned_score(
                 student, run.data, run.split, recipe, per_class, draw, seed=run.spec.seed, fabric=run.fabric,
-                flip=run.flip, on_step=_reporter(run, len(jobs)),
+                flip=run.flip, on_step=run.on_step("fine-tuning", recipe.epochs) if len(jobs) == 1 else None,
                 checkpoint=run.store.work_folder("tuned-scores", key) / "checkpoint.pt",
             )  # fmt: skip
             _write(folder, [score])
 
-        run.report("fine-tuning", number, len(jobs), NO_LOSS)
+        run.report("fine-tuning", number, len(jobs), "")
         yield from _read(run.store.compute("tuned-scores", key, make))
-        run.report("fine-tuning", number + 1, len(jobs), NO_LOSS)
-
-
-def _reporter(run: Context, jobs: int) -> Any:
-    """Steps of a single long fine-tuning are worth showing; those of many short ones are not."""
-    return (lambda done, total, loss: run.report("fine-tuning: training", done, total, loss)) if jobs == 1 else None
+        run.report("fine-tuning", number + 1, len(jobs), "")
 
 
 def _key(run: Context, fraction: float, **fields: Any) -> str:

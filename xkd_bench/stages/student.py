@@ -79,6 +79,6 @@ def _train(run: Context, student: Encoder, fraction: float, key: str) -> list[fl
     return fit(
         model, batches, len(batches), recipe, seed=stream(run.spec.seed, "train"), fabric=run.fabric,
         what=f"{run.spec.method} on {run.spec.task}",
-        on_step=lambda done, total, loss: run.report(f"{run.spec.method}: training", done, total, loss),
+        on_step=run.on_step(run.spec.method, recipe.epochs),
         checkpoint=run.store.work_folder("students", key) / "checkpoint.pt",
     )  # fmt: skip

@@ -17,7 +17,7 @@ from xkd_bench.models.weights import tensors
 from xkd_bench.sampling import PairSampler
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
-from xkd_bench.stages.context import NO_LOSS, Context
+from xkd_bench.stages.context import Context
 from xkd_bench.training import fit
 
 
@@ -55,7 +55,7 @@ def teacher_features(run: Context) -> Tensor:
         for chunk in teachers.encode(build_teacher(run), run.data.source.data[items], run.device):
             chunks.append(chunk)
             done += len(chunk)
-            run.report("teacher features", done, len(items), NO_LOSS)
+            run.report("teacher features", done, len(items), "")
         np.savez(folder / "features.npz", features=torch.cat(chunks).numpy())
 
     folder = run.store.compute("features", digest(fields), make)
@@ -93,7 +93,7 @@ def _pretrained(run: Context) -> Encoder:
         fit(
             model, batches, len(batches), recipe, seed=stream(run.spec.seed, "pretrain"), fabric=run.fabric,
             what=f"SimCLR teacher on {run.spec.task}",
-            on_step=lambda done, total, loss: run.report("teacher: training", done, total, loss),
+            on_step=run.on_step("teacher", recipe.epochs),
             checkpoint=run.store.work_folder("teachers", key) / "checkpoint.pt",
         )  # fmt: skip
         save_file(tensors(model.student), folder / "teacher.safetensors")

@@ -82,7 +82,7 @@ class Task(ABC):
 
     @abstractmethod
     def load(self, source_size: int, target_size: int, progress: Progress | None = None) -> "TaskData":
-        """Read (or rasterise, once) both modalities at the asked sizes in pixels. progress: told how far it has come."""
+        """Read (or rasterise, once) both modalities at the asked sizes in pixels; `progress` is told how far it is."""
 
 
 class TaskData(ABC):
@@ -115,7 +115,9 @@ def check_split(data: TaskData, split: Split) -> Split:
         for what, key in (("concepts", concept), ("groups", group)):
             leaked = np.intersect1d(key[parts[name]], key[split.pairs_target])
             if len(leaked):
-                raise UsageError(f"{len(leaked)} {what} of {name} are in pairs (first: {leaked[0]}): a split may not leak")
+                raise UsageError(
+                    f"{len(leaked)} {what} of {name} are in pairs (first: {leaked[0]}): a split may not leak"
+                )
     if set(np.unique(data.source.concept[split.pairs_source])) != set(np.unique(paired)):
         raise UsageError("source and target pairs have different concepts: every pair needs both sides")
     n_classes = len(split.classes)
