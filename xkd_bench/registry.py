@@ -46,7 +46,7 @@ class Entry:
 def entries(group: Group) -> dict[str, Entry]:
     """All known entries by name, ours first, then other packages' (which cannot take a name of ours)."""
     found: dict[str, Entry] = {}
-    for file in sorted(files(f"xkd_bench.{group}").iterdir(), key=lambda f: f.name):
+    for file in sorted(files("xkd_bench").joinpath(group).iterdir(), key=lambda f: f.name):
         stem = file.name.removesuffix(".py")
         if stem == file.name or stem.startswith("_") or stem in _NOT_ENTRIES:
             continue

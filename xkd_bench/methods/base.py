@@ -15,7 +15,7 @@ from xkd_bench.models.encoders import Encoder
 class Options(BaseModel):
     """A method's options: typed, with defaults, frozen. A method names its own as `options_type`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
