@@ -10,12 +10,12 @@ SMALL = 16
 
 @pytest.fixture(scope="session")
 def emoji_sketch() -> TaskData:
-    return tasks.get("emoji-sketch").load(SMALL, SMALL)
+    return tasks.get("emoji-sketch").load(SMALL, 32)
 
 
 @pytest.fixture(scope="session")
 def subgroups(emoji_sketch: TaskData) -> TaskData:
-    return tasks.get("emoji-sketch:subgroups").load(SMALL, SMALL)
+    return tasks.get("emoji-sketch:subgroups").load(SMALL, 32)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ SEEDS = range(50)
 def test_shapes_and_types(emoji_sketch):
     n_source, n_target = len(emoji_sketch.source), len(emoji_sketch.target)
     assert emoji_sketch.source.data.shape == (n_source, 3, 16, 16)
-    assert emoji_sketch.target.data.shape == (n_target, 1, 16, 16)
+    assert emoji_sketch.target.data.shape == (n_target, 1, 32, 32)
     assert emoji_sketch.source.data.dtype == emoji_sketch.target.data.dtype == np.uint8
     assert n_target == 5 * 1060
     assert 5 * 1060 < n_source < 6 * 1060
@@ -26,6 +26,15 @@ def test_every_drawing_shows_something(emoji_sketch):
     for items in (emoji_sketch.source, emoji_sketch.target):
         pixels = np.asarray(items.data).reshape(len(items), -1).astype(int)
         assert (pixels.max(1) - pixels.min(1)).min() >= 10, "not even a white square on white is blank"
+
+
+def test_the_same_drawing_is_never_in_two_groups(emoji_sketch):
+    """Two concepts may share a glyph (a stop button is a black square): then they share a group."""
+    for items in (emoji_sketch.source, emoji_sketch.target):
+        groups: dict[bytes, set[int]] = {}
+        for picture, group in zip(np.asarray(items.data), items.group.tolist(), strict=True):
+            groups.setdefault(picture.tobytes(), set()).add(group)
+        assert max(len(found) for found in groups.values()) == 1
 
 
 def test_colour_is_in_the_source_only(emoji_sketch):
@@ -63,7 +72,7 @@ def test_every_subgroup_is_in_all_parts(subgroups):
         split = subgroups.split(seed)
         for part in (split.train, split.val, split.test):
             assert set(split.label[part].tolist()) == set(range(len(split.classes)))
-    assert len(split.classes) == 38
+    assert len(split.classes) == 37
     assert len(split.pairs_target) > len(split.train), "concepts of small subgroups are still in pairs"
 
 
@@ -103,7 +112,7 @@ def test_seeds_differ_and_repeat(emoji_sketch):
 
 def test_digest_and_split_do_not_depend_on_the_process(emoji_sketch):
     code = (
-        "from xkd_bench import tasks; import hashlib; d = tasks.get('emoji-sketch').load(16, 16); "
+        "from xkd_bench import tasks; import hashlib; d = tasks.get('emoji-sketch').load(16, 32); "
         "print(d.digest, hashlib.sha256(d.split(7).test.tobytes()).hexdigest())"
     )
     runs = {
@@ -130,7 +139,7 @@ def test_the_two_labellings_have_digests_and_cards_of_their_own(emoji_sketch, su
 
 def test_progress_reaches_the_end_also_from_the_cache(emoji_sketch):
     told: list[tuple[int, int]] = []
-    tasks.get("emoji-sketch").load(16, 16, progress=lambda done, total: told.append((done, total)))
+    tasks.get("emoji-sketch").load(16, 32, progress=lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1] == len(emoji_sketch.source) + len(emoji_sketch.target)
     assert told == sorted(told)
 

@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     "some splits blank": (rows_with("x,s/x.png,t/x.png,a,test", header=SPLIT), r"line 2: split is blank"),
     "labels in conflict": (rows_with("p0,s/0.png,t/x.png,b"), r"line 14: pair_id 'p0' is labelled 'b', but 'a' at"),
     "a file in two pairs": (rows_with("x,s/x.png,t/0.png,a"), r"target 't/0\.png' is in pair 'x', but in pair 'p0'"),
-    "out of the folder": (rows_with("x,s/0.png,s/../../secret.png,a"), r"'s/\.\./\.\./secret\.png' leads out"),
+    "out of the folder": (rows_with("x,s/0.png,s/../../secret.png,a"), r"'\.\./secret\.png' leads out"),
     "an absolute path": (rows_with("x,/etc/passwd,t/0.png,a"), r"'/etc/passwd' leads out"),
     "a segmentation manifest": (
         lambda root: manifest(root, [f"p{i},s/{i}.png,t/{i}.png,label/{i}.png" for i in range(9)]),

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,10 +113,11 @@ def _columns(path: Path, header: Iterable[str]) -> dict[str, int]:
 
 
 def _row(fields: Mapping[str, str], where: str) -> Row:
+    source, target = (posixpath.normpath(fields[key]) if fields[key] else "" for key in ("source", "target"))
     return Row(
         fields["pair_id"],
-        fields["source"],
-        fields["target"],
+        source,
+        target,
         fields["label"],
         fields.get("group", ""),
         fields.get("split", "").lower(),
@@ -158,7 +160,7 @@ def _checked(name: str, rows: list[Row]) -> Manifest:
         if not row.source and not row.target:
             raise UsageError(f"'{name}', {row.where}: source and target are both blank")
         for path in (row.source, row.target):
-            if path and (os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == ".."):
+            if path.split("/")[0] == ".." or os.path.isabs(path):
                 raise UsageError(f"'{name}', {row.where}: '{path}' leads out of the folder: paths are relative to it")
         if given and row.split not in SPLITS:
             said = f"unknown split '{row.split}'" if row.split else "split is blank, though other rows have one"

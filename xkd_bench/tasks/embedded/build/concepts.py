@@ -36,6 +36,7 @@ _RULES: list[Rule] = [
     ("keycap", r".*", "keycap"),
     ("alphanum", r"input .*", "input"),
     ("alphanum", r".*\(blood type\)", "blood type"),
+    ("geometric", "radio button", "disc"),
     ("geometric", rf"\b(?:{_COLOUR}|large|medium-small|medium|small|button)\b", ""),
     ("geometric", r"triangle pointed \w+", "triangle"),
     ("heart", rf"{_COLOUR} heart", "heart"),
@@ -143,6 +144,33 @@ _RULES: list[Rule] = [
 ]
 
 
+# Told by their pixels: drawings that some line style draws the same or almost the same. These come last, on the names
+# that the rules above give.
+_ALIKE: list[tuple[str, ...]] = [
+    ("disc or square", "moon", "circle", "square", "disc", "record button", "stop button"),
+    ("cat", "cat face"),
+    ("heart", "heart suit", "broken heart"),
+    ("diamond", "diamond suit"),
+    ("spade suit", "club suit"),
+    ("multiply", "plus", "minus", "divide", "cross mark", "cross mark button"),
+    ("eight-spoked asterisk", "eight-pointed star", "sparkle"),
+    ("star of david", "dotted six-pointed star"),
+    ("latin cross", "orthodox cross"),
+    ("copyright", "registered"),
+    ("men’s room", "women’s room", "restroom"),
+    ("optical disk", "dvd"),
+    ("bed", "# in bed"),
+    ("cityscape", "cityscape at dusk", "night with stars"),
+    ("building", "hotel", "love hotel", "department store", "convenience store"),
+    ("prohibited", "no bicycles", "no pedestrians", "no littering", "non-potable water", "no smoking"),
+    ("prohibited", "no mobile phones", "no one under eighteen"),
+    ("blood type", "cl button", "cool button", "free button", "id button", "new button", "ng button", "ok button"),
+    ("blood type", "p button", "sos button", "up! button", "vs button"),
+    ("plain face", "neutral", "smiling", "kissing", "frowning", "open", "unamused face", "nauseated face"),
+    ("scowling face", "persevering", "angry", "disappointed face", "sweating"),
+]
+
+
 @dataclass(frozen=True)
 class Concept:
     """One emoji: `near` is the name that near-duplicates share."""
@@ -162,7 +190,8 @@ def near_name(label: str, subgroup: str) -> str:
             continue
         whole = re.fullmatch(pattern, text)
         text = whole.expand(becomes) if whole else _inside(pattern, becomes, text)
-    return " ".join(text.split())
+    name = " ".join(text.split())
+    return next((alike[0] for alike in _ALIKE if name in alike), name)
 
 
 def _inside(pattern: str, becomes: str, text: str) -> str:
