@@ -1,6 +1,7 @@
 """folder: what well formed folders mean."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -261,3 +262,13 @@ def test_about_says_what_the_data_is(tmp_path):
         "simulated",
         f"folder:{tmp_path.name}",
     )
+
+
+def test_the_same_image_in_two_groups_is_reported(tmp_path, caplog):
+    name = manifest(tmp_path, pairs(12))
+    load(name)
+    assert not caplog.records
+    shutil.copy(tmp_path / "t/3.png", tmp_path / "t/8.png")
+    load(name)
+    assert "1 target images are the same" in caplog.text
+    assert "t/3.png and t/8.png" in caplog.text

@@ -11,6 +11,7 @@ from pathlib import Path
 from xkd_bench.errors import UsageError
 
 REQUIRED, OPTIONAL = ("pair_id", "source", "target", "label"), ("group", "split")
+MANIFESTS = ("manifest.csv", "manifest.parquet")
 SPLITS = ("train", "val", "test")
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".npy", ".pgm", ".ppm")
 
@@ -42,7 +43,7 @@ def read_manifest(root: Path) -> Manifest:
     if not root.is_dir():
         wrong = "is no folder" if root.exists() else "does not exist"
         raise UsageError(f"'{root}' {wrong}: name a folder that holds manifest.csv, or source/ and target/")
-    for name, read in (("manifest.csv", _read_csv), ("manifest.parquet", _read_parquet)):
+    for name, read in zip(MANIFESTS, (_read_csv, _read_parquet), strict=True):
         if (root / name).exists():
             return _checked(str(root / name), read(root / name))
     if (root / "source").is_dir() and (root / "target").is_dir():

@@ -1,5 +1,6 @@
 """The user's image files as arrays: read once, at the asked size, and every unreadable file named."""
 
+import hashlib
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._cache import Allocate, Array, cached, sha256
+from xkd_bench.tasks.base import Index
 
 _THREADS, _BLOCK, _NAMED = 8, 256, 10
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -57,6 +59,17 @@ def pictures(
     key = sha256(str(root.resolve()), list(files), stamps, size, either)
     found = cached(f"{name}-{size}", key, build)
     add(len(files) - told)
+    return found
+
+
+def twins(images: Array, group: Index) -> list[tuple[int, int]]:
+    """Images that are the same, pixel for pixel, as the first of their kind, but in another group: (first, this)."""
+    first: dict[bytes, int] = {}
+    found = []
+    for i, image in enumerate(images):
+        same = first.setdefault(hashlib.sha256(image.tobytes()).digest(), i)
+        if group[same] != group[i]:
+            found.append((same, i))
     return found
 
 

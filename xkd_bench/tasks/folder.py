@@ -15,20 +15,24 @@ distils on 60 % of the classes and scores on the others, 50 / 10 / 40 % of each 
 `PATH/about.toml` may give `title`, `source`, `target`, `licence` and `origin` (real, rendered or simulated).
 """
 
+import logging
 import tomllib
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._cache import sha256
-from xkd_bench.tasks._manifest import SPLITS, Manifest, read_manifest
-from xkd_bench.tasks._pictures import UnreadableError, pictures, unreadable
+from xkd_bench.tasks._manifest import MANIFESTS, SPLITS, read_manifest
+from xkd_bench.tasks._pictures import UnreadableError, pictures, twins, unreadable
 from xkd_bench.tasks._rasterise import count
-from xkd_bench.tasks._table import Table, make_table
+from xkd_bench.tasks._table import Side, Table, make_table
 from xkd_bench.tasks.base import Card, Items, Progress, Split, Task, TaskData, check_split
 
+_LOG = logging.getLogger(__name__)
 _ORIGINS = ("real", "rendered", "simulated")
 
 
@@ -51,8 +55,7 @@ class Folder(Task):
                 "task 'folder' needs a path: folder:PATH, where PATH holds manifest.csv, or source/, target/"
             )
         self.root = Path(argument).expanduser()
-        self.manifest: Manifest = read_manifest(self.root)
-        self.table: Table = make_table(self.manifest)
+        self.table = _table(self.root)
         self.card = _card(self.root, replace(self.card, name=f"folder:{self.root.resolve().name}"))
         self.card = replace(self.card, pairing="class" if self.table.by_class else "instance")
 
@@ -69,11 +72,37 @@ class Folder(Task):
         if bad:
             raise unreadable(self.root, bad, len(table.source.files) + len(table.target.files))
         (source, source_digest), (target, target_digest) = parts
+        for name, side, images in (("source", table.source, source), ("target", table.target, target)):
+            _warn_of_twins(name, side, images)
         return FolderData(
             table,
             Items(source, table.source.concept, table.source.group),
             Items(target, table.target.concept, table.target.group),
             sha256(source_digest, target_digest, *table.arrays(), table.classes, table.by_class),
+        )
+
+
+def _table(root: Path) -> Table:
+    """What the manifest says; read once as long as it does not change, for a run makes its task several times."""
+    for name in MANIFESTS:
+        if (root / name).is_file():
+            found = (root / name).stat()
+            return _table_of(root, found.st_mtime_ns, found.st_size)
+    return make_table(read_manifest(root))
+
+
+@lru_cache(maxsize=4)
+def _table_of(root: Path, mtime_ns: int, size: int) -> Table:
+    return make_table(read_manifest(root))
+
+
+def _warn_of_twins(name: str, side: Side, images: NDArray[np.uint8]) -> None:
+    if found := twins(images, side.group):
+        first, second = (side.files[i] for i in found[0])
+        _LOG.warning(
+            "%d %s images are the same as one of another group (first: %s and %s): if they may not be parted between "
+            "train and test, give them one group in the manifest",
+            *(len(found), name, first, second),
         )
 
 
