@@ -40,6 +40,8 @@ def effective_rank(
 
     [1] Roy, Vetterli (2007). The effective rank.
 
+    >>> import numpy as np
+    >>> from estimators import effective_rank
     >>> round(effective_rank(np.concatenate([np.eye(3), -np.eye(3)])).value, 12)
     3.0
     """
@@ -61,6 +63,8 @@ def stable_rank(
 
     [1] Rudelson, Vershynin (2007). Sampling from large matrices.
 
+    >>> import numpy as np
+    >>> from estimators import stable_rank
     >>> round(stable_rank(np.concatenate([np.diag([2.0, 1.0]), -np.diag([2.0, 1.0])])).value, 12)
     1.25
     """
@@ -132,6 +136,8 @@ def twonn_dimension(
     [1] Facco, d'Errico, Rodriguez, Laio (2017). Estimating the intrinsic dimension of datasets by a minimal
     neighborhood information.
 
+    >>> import numpy as np
+    >>> from estimators import twonn_dimension
     >>> x = np.random.default_rng(0).uniform(size=(1000, 2)) @ np.random.default_rng(1).normal(size=(2, 10))
     >>> round(twonn_dimension(x).value)
     2
@@ -192,6 +198,9 @@ def bracketing_proxy(
 
     Degenerate input: as for the dimension: NaN with a note where that is undefined. samples < 1: ValueError.
 
+    >>> import numpy as np
+    >>> import math
+    >>> from estimators import bracketing_proxy
     >>> round(bracketing_proxy(np.concatenate([np.eye(3), -np.eye(3)])).value, 6) == round(3 * math.log(6), 6)
     True
     """

@@ -37,6 +37,8 @@ def rademacher_linear(
 
     [1] Bartlett, Mendelson (2002). Rademacher and Gaussian complexities, Lemma 22.
 
+    >>> import numpy as np
+    >>> from estimators import rademacher_linear
     >>> z = np.random.default_rng(0).normal(size=(500, 64))
     >>> abs(rademacher_linear(z, radius=1.0).value / (64 / 500) ** 0.5 - 1) < 0.03
     True
@@ -67,6 +69,8 @@ def rademacher_linear_range(features: Array, *, radius: float) -> Estimate:
 
     [1] Haagerup (1981). The best constants in the Khintchine inequality.
 
+    >>> import numpy as np
+    >>> from estimators import rademacher_linear_range
     >>> e = rademacher_linear_range(np.eye(4), radius=2.0)
     >>> e.value, round(e.low, 4)
     (1.0, 0.7071)

@@ -50,6 +50,8 @@ def local_rademacher(
 
     [1] Bartlett, Bousquet, Mendelson (2005). Local Rademacher complexities, Section 6.3.
 
+    >>> import numpy as np
+    >>> from estimators import local_rademacher
     >>> local_rademacher(np.eye(4), r=1.0).value  # eigenvalues 1/4, so sqrt(2/4 * 4/4)
     0.7071067811865476
     """
@@ -74,6 +76,8 @@ def local_fixed_point(
 
     [1] Bartlett, Bousquet, Mendelson (2005). Local Rademacher complexities, Definition 3.1 and Lemma 3.2.
 
+    >>> import numpy as np
+    >>> from estimators import local_fixed_point, local_rademacher
     >>> e = local_fixed_point(np.eye(4))
     >>> abs(local_rademacher(np.eye(4), r=e.value).value - e.value) < 1e-12
     True

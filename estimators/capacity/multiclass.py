@@ -50,6 +50,8 @@ def rademacher_multiclass(
 
     [1] Maurer (2016). A vector-contraction inequality for Rademacher complexities.
 
+    >>> import numpy as np
+    >>> from estimators import rademacher_multiclass
     >>> rng = np.random.default_rng(0)
     >>> z, y = rng.normal(size=(300, 16)), rng.integers(0, 5, 300)
     >>> z /= np.linalg.norm(z, axis=1, keepdims=True)

@@ -52,6 +52,7 @@ def frobenius_product(network: Sequence[Array] | torch.nn.Module, features: Arra
 
     [1] Golowich, Rakhlin, Shamir (2018). Size-independent sample complexity of neural networks, Theorem 1 [MEM].
 
+    >>> from estimators import frobenius_product
     >>> import numpy as np
     >>> frobenius_product([np.eye(2), np.ones((1, 2))], np.eye(2)).note
     'vacuous: a class with values in [-1, 1] has at most 1'
@@ -75,6 +76,7 @@ def spectral_product(network: Sequence[Array] | torch.nn.Module, features: Array
 
     [1] Bartlett, Foster, Telgarsky (2017). Spectrally-normalized margin bounds for neural networks, Theorem 1.1 [MEM].
 
+    >>> from estimators import spectral_product
     >>> import numpy as np
     >>> round(spectral_product([np.eye(2)], np.eye(2)).value, 4)
     1.4142

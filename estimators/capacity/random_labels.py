@@ -38,6 +38,8 @@ def random_label_fit(
 
     [1] Zhang, Bengio, Hardt, Recht, Vinyals (2017). Understanding deep learning requires rethinking generalization.
 
+    >>> import numpy as np
+    >>> from estimators import random_label_fit
     >>> z = np.random.default_rng(0).normal(size=(40, 60))
     >>> random_label_fit(z, draws=3).value > 0.9
     True

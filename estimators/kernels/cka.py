@@ -58,6 +58,8 @@ def cka(
     [1] Kornblith, Norouzi, Lee, Hinton (2019). Similarity of neural network representations revisited.
     [2] Song, Smola, Gretton, Bedo, Borgwardt (2012). Feature selection via dependence maximization.
 
+    >>> import numpy as np
+    >>> from estimators import cka
     >>> x = np.random.default_rng(0).normal(size=(100, 5))
     >>> rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0]
     >>> round(cka(x, 3.0 * x @ rotation + 1.0).value, 12)
@@ -100,6 +102,8 @@ def hsic(
     [1] Gretton, Bousquet, Smola, Schoelkopf (2005). Measuring statistical dependence with Hilbert-Schmidt norms.
     [2] Song et al. (2012). Feature selection via dependence maximization.
 
+    >>> import numpy as np
+    >>> from estimators import hsic
     >>> x = np.random.default_rng(0).normal(size=(200, 3))
     >>> hsic(x, x).value > 2.0  # population: |I_3|_F^2 = 3
     True
@@ -133,6 +137,8 @@ def hsic_test(
     Degenerate input: constant features give p = 1. One group only (nothing to permute), NaN, mismatched pairs, n < 4:
     ValueError.
 
+    >>> import numpy as np
+    >>> from estimators import hsic_test
     >>> x = np.random.default_rng(0).normal(size=(60, 2))
     >>> hsic_test(x, x**2, permutations=99).p_value
     0.01

@@ -25,6 +25,8 @@ def hsic_value(
     Raises:
         ValueError: leading shapes or row counts differ, or fewer than 4 rows (2 when biased).
 
+    >>> import torch
+    >>> from estimators import hsic_value
     >>> x = torch.tensor([[0.0], [1.0], [2.0], [4.0]], requires_grad=True)
     >>> hsic_value(x, x, unbiased=False).item()  # the squared variance, 35 / 12
     8.506944...
@@ -53,6 +55,8 @@ def cka_value(
     Raises:
         ValueError: as `hsic_value`.
 
+    >>> import torch
+    >>> from estimators import cka_value
     >>> x = torch.arange(12.0).reshape(6, 2) ** 2
     >>> round(cka_value(x, -3 * x + 1).item(), 5)
     1.0
@@ -79,6 +83,8 @@ def cka_loss(
 ) -> torch.Tensor:
     """``1 - mean CKA`` over leading dimensions, a scalar.
 
+    >>> import torch
+    >>> from estimators import cka_loss
     >>> x = torch.arange(12.0).reshape(6, 2) ** 2
     >>> abs(cka_loss(x, 5 * x).item()) < 1e-5
     True
@@ -95,6 +101,8 @@ def mmd2_value(x: torch.Tensor, y: torch.Tensor, kernel: KernelLike = "rbf", unb
     Raises:
         ValueError: shapes do not fit or fewer than 2 rows on a side.
 
+    >>> import torch
+    >>> from estimators import Kernel, mmd2_value
     >>> x = torch.zeros(3, 1); mmd2_value(x, x + 1.0, Kernel("laplace_l1", bandwidth=1.0)).item()  # 2 - 2 / e
     1.264241...
     """

@@ -27,6 +27,7 @@ class Kernel:
 
     Laplace with L1 is not rotation invariant; all others are.
 
+    >>> from estimators import Kernel
     >>> Kernel("rbf", scale=0.5).name
     'rbf'
     """
@@ -54,14 +55,11 @@ def distances(x: torch.Tensor, y: torch.Tensor, name: KernelName) -> torch.Tenso
     """What the kernel decays with: squared L2 (rbf), L1 or L2, [..., n, m]; gradients are finite at distance 0."""
     if name == "laplace_l1":
         return torch.cdist(x, y, p=1.0)
+    if name == "laplace_l2":
+        # From differences: the square root would turn the rounding of an expanded square, 1e-16, into 1e-8.
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
     squares = (x * x).sum(-1).unsqueeze(-1) + (y * y).sum(-1).unsqueeze(-2) - 2.0 * x @ y.mT
-    if name == "rbf":
-        return squares.clamp_min(0.0)
-    # The square root has no slope at 0: equal rows get distance 0 and gradient 0.
-    positive = squares > 0
-    return torch.where(
-        positive, torch.where(positive, squares, torch.ones_like(squares)).sqrt(), squares.clamp_min(0.0)
-    )
+    return squares.clamp_min(0.0)
 
 
 def median(values: torch.Tensor) -> torch.Tensor:

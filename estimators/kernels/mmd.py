@@ -61,6 +61,8 @@ def mmd2(
 
     [1] Gretton, Borgwardt, Rasch, Schoelkopf, Smola (2012). A kernel two-sample test.
 
+    >>> import numpy as np
+    >>> from estimators import mmd2
     >>> rng = np.random.default_rng(0)
     >>> mmd2(rng.normal(size=(200, 2)), rng.normal(1.0, 1.0, size=(200, 2)), paired=False).low > 0.05
     True
@@ -115,6 +117,8 @@ def mmd_test(
 
     [1] Gretton, Fukumizu, Harchaoui, Sriperumbudur (2009). A fast, consistent kernel two-sample test.
 
+    >>> import numpy as np
+    >>> from estimators import mmd_test
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.normal(size=(100, 2)), rng.normal(1.5, 1.0, size=(100, 2))
     >>> mmd_test(x, y, paired=False, permutations=99).p_value

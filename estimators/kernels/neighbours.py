@@ -43,6 +43,8 @@ def mutual_knn(
 
     [1] Huh, Cheung, Wang, Isola (2024). The Platonic representation hypothesis.
 
+    >>> import numpy as np
+    >>> from estimators import mutual_knn
     >>> x = np.random.default_rng(0).normal(size=(100, 5))
     >>> mutual_knn(x, -2.0 * x).value
     1.0
@@ -109,6 +111,8 @@ def retrieval_recall(
     Degenerate input: constant features tie everywhere and give 0. One group only: every answer is right, value 1.
     NaN, mismatched pairs, different widths, n < 4: ValueError.
 
+    >>> import numpy as np
+    >>> from estimators import retrieval_recall
     >>> x = np.random.default_rng(0).normal(size=(100, 5))
     >>> retrieval_recall(x, x).value
     1.0

@@ -28,11 +28,12 @@ class StreamingCKA:
 
     [1] Song et al. (2012). Feature selection via dependence maximization. The moment form is [DERIVED].
 
+    >>> import numpy as np
+    >>> from estimators import StreamingCKA, cka
     >>> x = np.random.default_rng(0).normal(size=(90, 4))
     >>> stream = StreamingCKA()
     >>> for part in np.split(x, 9):
     ...     stream.update(part, part**3)
-    >>> from estimators import cka
     >>> abs(stream.estimate().value - cka(x, x**3).value) < 1e-12
     True
     """
@@ -115,6 +116,8 @@ def cka_minibatch(
 
     [1] Nguyen, Raghu, Kornblith (2021). Do wide and deep networks learn the same things?
 
+    >>> import numpy as np
+    >>> from estimators import cka_minibatch
     >>> x = np.random.default_rng(0).normal(size=(512, 4))
     >>> round(cka_minibatch(x, 2 * x, batch_size=64).value, 6)
     1.0

@@ -48,6 +48,8 @@ def svcca(
 
     [1] Raghu, Gilmer, Yosinski, Sohl-Dickstein (2017). SVCCA.
 
+    >>> import numpy as np
+    >>> from estimators import svcca
     >>> x = np.random.default_rng(0).normal(size=(300, 4))
     >>> round(svcca(x, x @ np.diag([1.0, 2.0, 3.0, 4.0])).value, 6)
     1.0

@@ -7,7 +7,8 @@ smoothing.
 
 What is not offered, and why. Figures are simulations under P = Q, where the truth is 0:
 
-* An in-sample classifier (fit and scored on the same rows): d = 256, 400 rows a side, "TV" 0.996.
+* An in-sample classifier (fit and scored on the same rows), d = 256: logistic regression on 200 rows a side, "TV" 0.99;
+  on 400 rows a side 0.51, and a small network 1.00.
 * Histograms beyond one dimension: the null bias is about sqrt(k / (pi n)) for k cells and n rows a side, 0.18 at
   k = 20, n = 200, and k grows as a power of d.
 * The plug-in of a Gaussian fit: d = 256, n = 400, "TV" 0.51.

@@ -39,8 +39,8 @@ def tv_classifier(
     ``2 CP(k_s + k_t, 2m, alpha) - 1``, about 1.7 times less slack, but valid for independent sides only: with paired
     data its coverage falls to 0.88 at a nominal 0.95, so paired data are refused.
 
-    Only lower bounds can be honest: see the package page for that, and for why scoring on the training rows (0.996 for
-    a truth of 0 at d = 256, n = 400) and histograms are not offered.
+    Only lower bounds can be honest: see the package page for that, and for why scoring on the training rows ("TV" 0.99
+    for a truth of 0 at d = 256, n = 200) and histograms are not offered.
 
     Args:
         source, target: [n, d] and [m, d]; numpy or torch, CPU or GPU (fitting is on the CPU).
@@ -62,6 +62,8 @@ def tv_classifier(
     [1] Clopper, Pearson (1934). [2] Michel, Naef, Meinshausen: high-probability lower bounds on total variation
     (code lorismichel/HPLB, estimator "bayes_finite_sample").
 
+    >>> import numpy as np
+    >>> from estimators import tv_classifier
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.normal(size=(400, 3)), rng.normal(2.0, 1.0, size=(400, 3))
     >>> tv_classifier(x, y, paired=False, families=["ridge"]).low > 0.7

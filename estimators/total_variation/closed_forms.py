@@ -24,6 +24,7 @@ def tv_gaussians(mean_source: ArrayLike, mean_target: ArrayLike, covariance: Arr
     Raises:
         ValueError: shapes do not fit, or the covariance is not symmetric positive definite.
 
+    >>> from estimators import tv_gaussians
     >>> [round(tv_gaussians([0.0], [delta]), 4) for delta in (0.1003, 0.25, 0.5, 1.0, 2.0, 4.0)]
     [0.04, 0.0995, 0.1974, 0.3829, 0.6827, 0.9545]
     """
@@ -45,6 +46,7 @@ def tv_gaussians(mean_source: ArrayLike, mean_target: ArrayLike, covariance: Arr
 def tv_gaussian_shift(delta: float) -> float:
     """TV between N(0, I) and N(delta u, I), any unit u and any dimension [STD].
 
+    >>> from estimators import tv_gaussian_shift
     >>> round(tv_gaussian_shift(2.0), 4)
     0.6827
     """
@@ -57,6 +59,7 @@ def gaussian_shift(tv: float) -> float:
     Raises:
         ValueError: tv outside [0, 1).
 
+    >>> from estimators import gaussian_shift
     >>> round(gaussian_shift(0.04), 4)
     0.1003
     """
@@ -81,6 +84,7 @@ def tv_discrete(p: ArrayLike, q: ArrayLike) -> float:
     Raises:
         ValueError: not two probability vectors of one length.
 
+    >>> from estimators import tv_discrete
     >>> round(tv_discrete([0.7, 0.2, 0.1], [0.5, 0.3, 0.2]), 6)
     0.2
     """
@@ -91,6 +95,7 @@ def tv_discrete(p: ArrayLike, q: ArrayLike) -> float:
 def kl_discrete(p: ArrayLike, q: ArrayLike) -> float:
     """Kullback-Leibler divergence ``sum p log(p / q)`` in nats; infinite where q = 0 < p [STD].
 
+    >>> from estimators import kl_discrete
     >>> round(kl_discrete([0.7, 0.2, 0.1], [0.5, 0.3, 0.2]), 6)
     0.085123
     """
@@ -104,6 +109,7 @@ def kl_discrete(p: ArrayLike, q: ArrayLike) -> float:
 def hellinger_squared_discrete(p: ArrayLike, q: ArrayLike) -> float:
     """Squared Hellinger distance ``1 - sum sqrt(p q)``, in [0, 1] [STD].
 
+    >>> from estimators import hellinger_squared_discrete
     >>> round(hellinger_squared_discrete([1.0, 0.0], [0.5, 0.5]), 4)
     0.2929
     """
@@ -115,6 +121,8 @@ def hellinger_squared_discrete(p: ArrayLike, q: ArrayLike) -> float:
 def jensen_shannon_discrete(p: ArrayLike, q: ArrayLike) -> float:
     """Jensen-Shannon divergence in nats, in [0, log 2] [STD].
 
+    >>> import math
+    >>> from estimators import jensen_shannon_discrete
     >>> round(jensen_shannon_discrete([1.0, 0.0], [0.0, 1.0]), 6) == round(math.log(2), 6)
     True
     """
@@ -127,6 +135,7 @@ def jensen_shannon_discrete(p: ArrayLike, q: ArrayLike) -> float:
 def henze_penrose_discrete(p: ArrayLike, q: ArrayLike) -> float:
     """Henze-Penrose divergence at equal priors, ``1/2 sum (p - q)^2 / (p + q)``, in [0, 1] [STD].
 
+    >>> from estimators import henze_penrose_discrete
     >>> henze_penrose_discrete([1.0, 0.0], [0.0, 1.0])
     1.0
     """
@@ -139,6 +148,7 @@ def henze_penrose_discrete(p: ArrayLike, q: ArrayLike) -> float:
 def tv_from_hellinger(squared: float) -> tuple[float, float]:
     """The range of TV given H^2: ``H^2 <= TV <= H sqrt(2 - H^2)`` [STD].
 
+    >>> from estimators import tv_from_hellinger
     >>> tv_from_hellinger(1.0)
     (1.0, 1.0)
     """
@@ -149,6 +159,7 @@ def tv_from_hellinger(squared: float) -> tuple[float, float]:
 def tv_from_jensen_shannon(nats: float) -> tuple[float, float]:
     """The range of TV given JS in nats: ``JS / log 2 <= TV <= sqrt(2 JS)`` [STD].
 
+    >>> from estimators import tv_from_jensen_shannon
     >>> tv_from_jensen_shannon(0.0)
     (0.0, 0.0)
     """
@@ -159,6 +170,7 @@ def tv_from_jensen_shannon(nats: float) -> tuple[float, float]:
 def tv_from_henze_penrose(divergence: float) -> tuple[float, float]:
     """The range of TV given HP at equal priors: ``HP <= TV <= sqrt(HP)`` [STD].
 
+    >>> from estimators import tv_from_henze_penrose
     >>> tv_from_henze_penrose(0.25)
     (0.25, 0.5)
     """
@@ -170,6 +182,7 @@ def tv_from_kl(nats: float) -> float:
     """The largest TV that a KL divergence allows: the smaller of Pinsker's ``sqrt(KL / 2)`` and Bretagnolle-Huber's
     ``sqrt(1 - exp(-KL))``, which is better from 1.594 nats on [STD].
 
+    >>> from estimators import tv_from_kl
     >>> round(tv_from_kl(0.02), 4), round(tv_from_kl(3.0), 4)
     (0.1, 0.9748)
     """

@@ -81,6 +81,8 @@ def tv_gibbs(
     Degenerate input: constant features give 0 (both laws uniform). NaN, mismatched pairs, fewer than 4 groups (8 with
     a held-out bank), temperature not positive: ValueError.
 
+    >>> import numpy as np
+    >>> from estimators import tv_gibbs
     >>> x = np.random.default_rng(0).normal(size=(200, 16))
     >>> tv_gibbs(x, x, temperature=0.1).value
     0.0
@@ -111,6 +113,8 @@ def tv_gibbs_normalised(
         A ``plug-in``; its range carries over that of TV_G with the null mean taken as given. Undefined (NaN, with a
         note) where the null is 0, as for constant features.
 
+    >>> import numpy as np
+    >>> from estimators import tv_gibbs_normalised
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(200, 16))
     >>> tv_gibbs_normalised(x, x, temperature=0.2, permutations=10).value
@@ -152,6 +156,8 @@ def tv_gibbs_grid(
     Returns:
         One `GibbsDistance` for each temperature, in the order given. All share one bank and one set of permutations.
 
+    >>> import numpy as np
+    >>> from estimators import tv_gibbs_grid
     >>> rng = np.random.default_rng(0)
     >>> grid = tv_gibbs_grid(rng.normal(size=(300, 8)), rng.normal(size=(300, 8)), permutations=20)
     >>> [abs(g.normalised.value) < 0.05 for g in grid]

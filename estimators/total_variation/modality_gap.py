@@ -47,6 +47,8 @@ def modality_gap(
 
     [1] Liang, Zhang, Kwon, Yeung, Zou (2022). Mind the gap.
 
+    >>> import numpy as np
+    >>> from estimators import modality_gap
     >>> z = np.eye(8)[np.arange(400) % 4]
     >>> round(modality_gap(z, np.roll(z, 4, axis=1), paired=True).value, 2)
     0.7
@@ -68,11 +70,17 @@ def modality_gap(
         gap = right.mean(0) - left.mean(0)
         noise = _noise(left) + _noise(right)
         shifts = _unpaired_shifts(data, left, right, resamples, rng)
-    radius = float(np.quantile(np.linalg.norm(shifts, axis=1), confidence))
+    radius = _upper_quantile(np.linalg.norm(shifts, axis=1), confidence) * (units / (units - 1)) ** 0.5
     length = float(np.linalg.norm(gap))
     value = np.sqrt(max(0.0, length**2 - noise))
     low, high = max(0.0, length - radius), length + radius
     return Estimate(clipped(float(value), low, high), low, high, confidence, units, "interval", "modality_gap")
+
+
+def _upper_quantile(values: FloatArray, confidence: float) -> float:
+    """The order statistic that a further draw exceeds with chance 1 - confidence or less; the largest, if too few."""
+    rank = min(values.size, int(np.ceil((values.size + 1) * confidence)))
+    return float(np.sort(values)[rank - 1])
 
 
 def _unpaired_shifts(
@@ -134,6 +142,8 @@ def tv_modality_gap(
 
     Degenerate input: as for `tv_classifier`; where the two means agree exactly, u is the first axis and the bound 0.
 
+    >>> import numpy as np
+    >>> from estimators import tv_modality_gap
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.normal(3.0, 1.0, size=(900, 4)), rng.normal(-3.0, 1.0, size=(900, 4))
     >>> tv_modality_gap(x, y, paired=False).low > 0.7
@@ -179,6 +189,8 @@ def proxy_a_distance(
 
     [1] Ben-David, Blitzer, Crammer, Pereira (2007). Analysis of representations for domain adaptation.
 
+    >>> import numpy as np
+    >>> from estimators import proxy_a_distance
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.normal(size=(400, 2)), rng.normal(9.0, 1.0, size=(400, 2))
     >>> proxy_a_distance(x, y, paired=False).value

@@ -5,9 +5,12 @@ A scorer maps rows [n, d] to log-odds [n]: above 0 means "target". Both sides we
 
 from __future__ import annotations
 
+import hashlib
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +23,8 @@ Scorer = Callable[[FloatArray], FloatArray]
 FAMILIES = ("ridge", "logistic", "mlp", "trees")
 DEFAULT_FAMILIES = ("logistic", "mlp", "trees")
 _COMPONENTS = 64
+_FITS_KEPT = 3
+_REMEMBERED: OrderedDict[bytes, tuple[list[Candidate], Any]] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,33 @@ def _leading(symmetric: FloatArray, count: int) -> tuple[FloatArray, FloatArray]
 def fit_candidates(part: Part, families: Sequence[str], rng: np.random.Generator) -> list[Candidate]:
     """Every family on the raw features and, above 64 columns, on 64 principal components.
 
-    The costly families (mlp, trees) take the components alone where there are any.
+    The costly families (mlp, trees) take the components alone where there are any. The last few fits are remembered by
+    their data, families and random state, so that several bounds on the same features with one seed share them.
 
     Raises:
         ValueError: a family that does not exist, or none.
     """
+    key = _fingerprint(part, families, rng)
+    if key in _REMEMBERED:
+        _REMEMBERED.move_to_end(key)
+        candidates, after = _REMEMBERED[key]
+        rng.bit_generator.state = after
+        return candidates
+    candidates = _fit_all(part, families, rng)
+    _REMEMBERED[key] = candidates, rng.bit_generator.state
+    while len(_REMEMBERED) > _FITS_KEPT:
+        _REMEMBERED.popitem(last=False)
+    return candidates
+
+
+def _fingerprint(part: Part, families: Sequence[str], rng: np.random.Generator) -> bytes:
+    digest = hashlib.blake2b(repr((tuple(families), part.data.source.shape, rng.bit_generator.state)).encode())
+    for side in (part.data.source, part.data.target):
+        digest.update(np.ascontiguousarray(side).data)
+    return digest.digest()
+
+
+def _fit_all(part: Part, families: Sequence[str], rng: np.random.Generator) -> list[Candidate]:
     unknown = [name for name in families if name not in FAMILIES]
     if unknown or not families:
         raise ValueError(f"families must be some of {', '.join(FAMILIES)}, got {', '.join(families) or 'none'}")
@@ -134,8 +161,8 @@ def _ridge(x: FloatArray, y: IntArray, weights: FloatArray, rng: np.random.Gener
 def _solve(gram: FloatArray, ridges: FloatArray, right: FloatArray) -> FloatArray:
     """(gram + ridge I)^-1 right for each ridge, [r, k]."""
     systems = gram + ridges[:, None, None] * np.eye(len(gram))
-    solved: FloatArray = np.linalg.solve(systems, np.broadcast_to(right[:, None], (len(ridges), len(right), 1)))
-    return solved[:, :, 0]
+    solved = np.linalg.solve(systems, np.broadcast_to(right[:, None], (len(ridges), len(right), 1)))
+    return np.asarray(solved[:, :, 0], np.float64)
 
 
 def _linear(w: FloatArray, centre: FloatArray, z: FloatArray, weights: FloatArray) -> Scorer:

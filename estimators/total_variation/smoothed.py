@@ -59,6 +59,8 @@ def tv_smoothed(
     coincide (constant features, duplicates) have no scale: ValueError that asks for sigma. NaN, mismatched pairs, fewer
     than 4 groups: ValueError.
 
+    >>> import numpy as np
+    >>> from estimators import tv_smoothed
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(2000, 4))
     >>> e = tv_smoothed(x, x + 0.25, sigma=1.0, families=["ridge"])  # truth: shift 0.5, deviation sqrt(2): 0.140

@@ -52,6 +52,8 @@ def tv_threshold(
 
     [1] Massart (1990). The tight constant in the Dvoretzky-Kiefer-Wolfowitz inequality.
 
+    >>> import numpy as np
+    >>> from estimators import tv_threshold
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.normal(size=(500, 1)), rng.normal(2.0, 1.0, size=(500, 1))
     >>> e = tv_threshold(x, y, paired=False, score=lambda z: z[:, 0])

@@ -15,7 +15,7 @@ from .classifier import DEFAULT_SPLIT
 from .scorers import DEFAULT_FAMILIES, Candidate, fit_candidates
 from .splits import Split, independent_units, split_by_group, sum_of_means
 
-_SHARPNESS = (0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
+_SHARPNESS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
 
 
 def tv_witness(
@@ -52,6 +52,8 @@ def tv_witness(
 
     [1] Maurer, Pontil (2009). Empirical Bernstein bounds and sample-variance penalization.
 
+    >>> import numpy as np
+    >>> from estimators import tv_witness
     >>> rng = np.random.default_rng(0)
     >>> shared = rng.normal(size=(600, 2))
     >>> e = tv_witness(shared, shared + 0.5, paired=True, families=["ridge"])
@@ -135,6 +137,8 @@ def tv_jensen_shannon(
 
     [1] Lin (1991). Divergence measures based on the Shannon entropy.
 
+    >>> import numpy as np
+    >>> from estimators import tv_jensen_shannon
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.normal(size=(900, 2)), rng.normal(3.0, 1.0, size=(900, 2))
     >>> tv_jensen_shannon(x, y, paired=False, families=["logistic"]).low > 0.5
@@ -182,6 +186,8 @@ def henze_penrose(
 
     [1] Henze, Penrose (1999). On the multivariate runs test.
 
+    >>> import numpy as np
+    >>> from estimators import henze_penrose
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.normal(size=(900, 2)), rng.normal(3.0, 1.0, size=(900, 2))
     >>> henze_penrose(x, y, paired=False, families=["logistic"]).low > 0.5
@@ -213,14 +219,25 @@ def _loss_bound(
     """``1 - risk / blind`` certified, where `blind` is the risk of knowing nothing and losses lie in [0, top]."""
     alpha, rng = check_confidence(confidence), as_generator(seed)
     parts = split_by_group(as_two_sample(source, target, paired, groups), split, rng)
-    candidates = fit_candidates(parts.fit, families, rng)
-    data = parts.select.data
-    risks = [losses(c.score(data.source), -1.0).mean() + losses(c.score(data.target), 1.0).mean() for c in candidates]
-    best = candidates[int(np.argmin(risks))]
+    best, sharpness = _least_risk(fit_candidates(parts.fit, families, rng), parts.select.data, losses)
     data = parts.certify.data
-    total, _, high = sum_of_means(
-        data, losses(best.score(data.source), -1.0), losses(best.score(data.target), 1.0), top, alpha
-    )
+    left, right = sharpness * best.score(data.source), sharpness * best.score(data.target)
+    total, _, high = sum_of_means(data, losses(left, -1.0), losses(right, 1.0), top, alpha)
     low = clipped(float(1.0 - 0.5 * high / blind), 0.0, 1.0)
     value = clipped(float(1.0 - 0.5 * total / blind), low, 1.0)
     return Estimate(value, low, 1.0, confidence, independent_units(data), "lower bound", f"{name}[{best.name}]")
+
+
+def _least_risk(
+    candidates: list[Candidate], data: TwoSample, losses: Callable[[FloatArray, float], FloatArray]
+) -> tuple[Candidate, float]:
+    """Score and sharpness with the least risk: a score need not come as calibrated log-odds."""
+    best: tuple[float, Candidate, float] | None = None
+    for candidate in candidates:
+        left, right = candidate.score(data.source), candidate.score(data.target)
+        for sharpness in _SHARPNESS[:-1]:
+            risk = float(losses(sharpness * left, -1.0).mean() + losses(sharpness * right, 1.0).mean())
+            if best is None or risk < best[0]:
+                best = (risk, candidate, sharpness)
+    assert best is not None  # families is not empty
+    return best[1], best[2]
