@@ -23,7 +23,7 @@ def figure(df: pd.DataFrame, confidence: float = 0.95) -> Figure:
     one = variants(df).iloc[0]
     title = f"{one['task_title']} · {protocol_title(one['protocol']).lower()}"
     kind = {"rendered": ", rendered data", "simulated": ", simulated data"}.get(one["origin"], "")
-    words = f"{one['source']} → {one['target']}{kind}; budget {one['budget']}; {interval_note(summary, confidence)}"
+    words = f"{interval_note(summary, confidence)}; budget {one['budget']}; {one['source']} → {one['target']}{kind}"
     look = looks(summary.drop_duplicates("variant"))
     with plain():
         if summary["labels_per_class"].nunique(dropna=False) > 1:

@@ -81,14 +81,18 @@ def looks(variants: pd.DataFrame) -> dict[str, Look]:
 
 
 def heading(fig: Figure, title: str, words: str, left: float) -> None:
-    """Title and one quiet line under it, at the top left; `left` in inches. Long lines shrink to fit."""
+    """Title and one quiet line under it, at the top left; `left` in inches. Long lines shrink, then end in '…'."""
     renderer = FigureCanvasAgg(fig).get_renderer()
     width, height = fig.get_size_inches()
     for text, down, size, weight, colour in ((title, 0.12, 10.5, "bold", INK), (words, 0.31, 7.5, "normal", QUIET)):
         written = fig.text(left / width, 1 - down / height, text, va="top", size=size, weight=weight, color=colour)
-        over = written.get_window_extent(renderer).width / fig.dpi / (width - left - 0.05)
-        if over > 1:
-            written.set_fontsize(written.get_fontsize() / over)
+        shrunk = 1.0
+        while written.get_window_extent(renderer).width / fig.dpi > width - left - 0.05:
+            if shrunk > 0.8:
+                shrunk -= 0.02
+                written.set_fontsize(shrunk * size)
+            else:
+                written.set_text(written.get_text().rstrip("…")[:-1].rstrip() + "…")
 
 
 def lighter(colour: str, by: float) -> str:

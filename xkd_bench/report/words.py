@@ -79,4 +79,4 @@ def interval_note(summary: pd.DataFrame, confidence: float) -> str:
         if most > 1:
             number = str(most) if fewest == most else f"{fewest} to {most}"
             return f"{100 * confidence:g} % intervals over {number} {unit}"
-    return "one score each, no intervals"
+    return "One score each, no intervals"
