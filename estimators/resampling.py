@@ -81,8 +81,10 @@ def permute_groups(codes: IntArray, rng: np.random.Generator) -> IntArray:
     return order
 
 
-def permutation_p_value(observed: float, null: FloatArray) -> float:
+def permutation_p_value(observed: float, null: FloatArray, scale: float = 0.0) -> float:
     """``(1 + #{null >= observed}) / (1 + draws)``: never zero, and exact when the draws are exchangeable [1].
+
+    Values that differ by rounding, 1e-12 of themselves or of `scale` (what was summed), count as equal.
 
     [1] Phipson, Smyth (2010). Permutation p-values should never be zero.
 
@@ -90,5 +92,5 @@ def permutation_p_value(observed: float, null: FloatArray) -> float:
     0.5
     """
     # A value that equals the observed one up to rounding counts as reached, which is the safe side.
-    slack = 1e-12 * max(1e-300, float(np.abs(null).max(initial=0.0)), abs(observed))
+    slack = 1e-12 * max(scale, float(np.abs(null).max(initial=0.0)), abs(observed))
     return float((1 + (null >= observed - slack).sum()) / (1 + null.size))

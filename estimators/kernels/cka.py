@@ -165,8 +165,9 @@ def hsic_test(
 
     observed = statistic(np.arange(n))
     null = np.array([statistic(permute_groups(codes, rng)) for _ in range(permutations)])
+    scale = float(k.abs().mean() * l.abs().mean())
     estimate = plain(observed, int(np.unique(codes).size), f"hsic_unbiased[{_title(kernels[0], kernels[1])}]")
-    return TestResult(estimate, permutation_p_value(observed, null), "permutation", "independence", permutations)
+    return TestResult(estimate, permutation_p_value(observed, null, scale), "permutation", "independence", permutations)
 
 
 def _title(kernel: Kernel, other: KernelLike | None) -> str:

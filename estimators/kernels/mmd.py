@@ -145,7 +145,10 @@ def mmd_test(
     values = _mmd2_of_sides(x, codes, chosen, sides)
     statistic = plain(float(values[0]), int(np.unique(codes).size), f"mmd2[{chosen.name}]")
     null = "pairs are exchangeable" if paired else "P = Q"
-    return TestResult(statistic, permutation_p_value(float(values[0]), values[1:]), "permutation", null, permutations)
+    scale = 1.0 if chosen.name != "linear" else float(x.square().sum(1).mean())
+    return TestResult(
+        statistic, permutation_p_value(float(values[0]), values[1:], scale), "permutation", null, permutations
+    )
 
 
 def _read(

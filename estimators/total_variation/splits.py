@@ -60,10 +60,12 @@ def split_by_group(data: TwoSample, fractions: Sequence[float], rng: np.random.G
 
 
 def _deal(codes: IntArray, fractions: Sequence[float]) -> list[IntArray]:
-    certify = max(1, round(fractions[2] * codes.size)) if codes.size >= 1 else 0
-    select = max(1, round(fractions[1] * codes.size)) if codes.size >= 3 else 0
-    fit = max(codes.size - certify - select, 0)
-    return np.split(codes, [fit, fit + select])
+    size = codes.size
+    if size < 3:  # certify comes first, then fit
+        return np.split(codes, [max(size - 1, 0)] * 2)
+    certify = min(max(1, round(fractions[2] * size)), size - 2)
+    select = min(max(1, round(fractions[1] * size)), size - certify - 1)
+    return np.split(codes, [size - certify - select, size - certify])
 
 
 def _part(data: TwoSample, codes: IntArray) -> Part:

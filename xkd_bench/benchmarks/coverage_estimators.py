@@ -36,7 +36,8 @@ class Subject:
         kind: of its range.
         estimate: (data, seed) -> Estimate.
         truth: what the range must cover.
-        laws, dependences: conditions it is made for; empty for all.
+        laws, dependences, tvs: conditions it is asked in; empty for all. (CKA does not see the shift, and the level of
+            a test is that at 0: one distance says it all.)
         in_power: whether the power study asks it.
         asymptotic: it claims its level for large n only; reported, and not called a failure at a true value of 0, where
             the statistic is degenerate.
@@ -47,13 +48,15 @@ class Subject:
     truth: Callable[[Drawn], float] = lambda data: data.tv
     laws: tuple[str, ...] = ()
     dependences: tuple[str, ...] = ()
+    tvs: tuple[float, ...] = ()
     in_power: bool = False
     asymptotic: bool = False
     in_coverage: bool = True
 
-    def applies(self, study: str, law: str, dependence: str) -> bool:
+    def applies(self, study: str, law: str, dependence: str, tv: float) -> bool:
         """Whether a case asks this estimator."""
-        fits = (not self.laws or law in self.laws) and (not self.dependences or dependence in self.dependences)
+        asked = ((self.laws, law), (self.dependences, dependence), (self.tvs, tv))
+        fits = all(not allowed or value in allowed for allowed, value in asked)
         return fits and (self.in_coverage if study == "coverage" else self.in_power)
 
     def guaranteed(self, tv: float) -> bool:
@@ -133,15 +136,16 @@ ESTIMATORS: dict[str, Subject] = {
         truth=lambda data: data.shift,
         laws=("gaussian",),
     ),
-    "mmd_test": Subject("lower bound", _mmd_level, truth=lambda data: float(data.tv > 0), in_power=False),
+    "mmd_test": Subject("lower bound", _mmd_level, truth=lambda data: float(data.tv > 0), tvs=(0.0,)),
     "mmd2": Subject(
         "plug-in",
         _mmd2,
         truth=_population_mmd2,
         laws=("gaussian",),
         dependences=("paired", "unpaired"),
+        tvs=(0.04, 0.68),
         asymptotic=True,
     ),
-    "cka": Subject("plug-in", _pairs(cka), truth=lambda data: _correlation(data) ** 2, laws=("gaussian",)),
+    "cka": Subject("plug-in", _pairs(cka), truth=lambda data: _correlation(data) ** 2, laws=("gaussian",), tvs=(0.0,)),
     "tv_classifier, all families": Subject("lower bound", _bound(tv_classifier), in_coverage=False),
 }

@@ -73,7 +73,7 @@ def coverage_cases(n: int, replicates: int) -> list[Case]:
 def run_case(case: Case, tick: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
     """One row for each estimator of a case."""
     names = case.estimators or tuple(
-        n for n, s in ESTIMATORS.items() if s.applies(case.study, case.law, case.dependence)
+        n for n, s in ESTIMATORS.items() if s.applies(case.study, case.law, case.dependence, case.tv)
     )
     found: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in names}
     seconds = dict.fromkeys(names, 0.0)
