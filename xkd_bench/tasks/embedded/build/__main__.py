@@ -45,7 +45,7 @@ def colour_styles(root: Path, concepts: dict[str, Concept]) -> list[Style]:
         ("noto-v1", "noto-v1-1.2.5", "Apache-2.0", 1),
         ("twemoji", "twemoji-1.2.5", "CC-BY-4.0", 1),
         ("emojione-v2", "emojione-1.2.3", "CC-BY-4.0", 1),
-        ("fxemoji", "fxemoji-1.2.2", "Apache-2.0", 0),
+        ("fxemoji", "fxemoji-1.2.2", "CC-BY-4.0", 0),
     ]
     return [icon_set(n, root / f"iconify-json-{folder}", licence, d, concepts) for n, folder, licence, d in sets]
 
