@@ -122,10 +122,14 @@ class Store:
     @contextmanager
     def _lock(self, stage: str, key: str) -> Iterator[None]:
         locks = self.root / "artefacts" / "locks"
+        lock = FileLock(locks / f"{stage}-{key}.lock")
         with self._writing(locks):
             locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / f"{stage}-{key}.lock"):
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
     @contextmanager
     def _writing(self, where: Path) -> Iterator[None]:
