@@ -1,4 +1,4 @@
-"""Colour drawings of some 1,060 concepts by six designers to line drawings of the same concepts by five."""
+"""Colour drawings of 1,060 concepts, in six styles, to line drawings of the same concepts, in five."""
 
 from collections import Counter
 from collections.abc import Sequence
