@@ -59,10 +59,11 @@ def read_features(path: Path | str, paired: bool | None = None) -> Features:
         raise ValueError(f"{path}: no such file")
     try:
         arrays = readers[path.suffix](path)
-    except ValueError as error:
-        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read as {path.suffix[1:]} ({type(error).__name__})") from None
+    except _MalformedError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except Exception as error:  # whatever the reading library raises
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path}: cannot be read as {path.suffix[1:]}: {why[:120]}") from None
     try:
         return features(**arrays, paired=paired)
     except ValueError as error:
@@ -121,19 +122,23 @@ def _labels(
     return np.asarray(source), np.asarray(target)
 
 
+class _MalformedError(ValueError):
+    """A file that can be read but does not hold features."""
+
+
 def _from_npz(path: Path) -> dict[str, NDArray[Any]]:
     known = ("source", "target", "groups", "source_groups", "target_groups")
     with np.load(path, allow_pickle=False) as file:
         missing = [name for name in known[:2] if name not in file.files]
         if missing:
-            raise ValueError(f"no array {' and '.join(missing)} (found: {', '.join(file.files) or 'nothing'})")
+            raise _MalformedError(f"no array {' and '.join(missing)} (found: {', '.join(file.files) or 'nothing'})")
         return {name: file[name] for name in known if name in file.files}
 
 
 def _from_npy(path: Path) -> dict[str, NDArray[Any]]:
     array = np.load(path, allow_pickle=False)
     if array.ndim < 3 or array.shape[0] != 2:
-        raise ValueError(f"shape {list(array.shape)}, expected [2, n, d]: source, then target")
+        raise _MalformedError(f"shape {list(array.shape)}, expected [2, n, d]: source, then target")
     return {"source": array[0], "target": array[1]}
 
 
@@ -145,12 +150,12 @@ def _from_parquet(path: Path) -> dict[str, NDArray[Any]]:
         if name in table.columns:
             widths = {len(np.atleast_1d(v)) for v in table[name]}
             if len(widths) != 1:
-                raise ValueError(f"rows of column {name} have different lengths")
+                raise _MalformedError(f"rows of column {name} have different lengths")
             found[name] = np.stack([np.atleast_1d(np.asarray(v)) for v in table[name]])
         elif columns:
             found[name] = table[sorted(columns, key=lambda c: int(str(c).split("_", 1)[1]))].to_numpy()
         else:
-            raise ValueError(f"no column {name}, nor {name}_0 (found: {', '.join(map(str, table.columns[:6]))})")
+            raise _MalformedError(f"no column {name}, nor {name}_0 (found: {', '.join(map(str, table.columns[:6]))})")
     if "groups" in table.columns:
         found["groups"] = table["groups"].to_numpy()
     return found
