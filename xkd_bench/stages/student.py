@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from xkd_bench.batches import PairBatches
 from xkd_bench.methods.base import Teacher
+from xkd_bench.models import weights
 from xkd_bench.models.encoders import Encoder, build_encoder
-from xkd_bench.models.weights import tensors
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
@@ -55,7 +55,7 @@ def _distil(run: Context, fraction: float, key: str, folder: Path) -> None:
     started = time.perf_counter()
     student = _fresh(run)
     history = _train(run, student, fraction, key) if run.method.distils else []
-    save_file(tensors(student), folder / "student.safetensors")
+    weights.save(student, folder / "student.safetensors")
     report = {"loss": history, "seconds": time.perf_counter() - started}
     (folder / "history.json").write_text(json.dumps(report), encoding="utf-8")
 

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from xkd_bench import methods
 from xkd_bench.batches import PairBatches
-from xkd_bench.models import teachers
+from xkd_bench.models import teachers, weights
 from xkd_bench.models.encoders import Encoder, build_encoder
-from xkd_bench.models.weights import tensors
 from xkd_bench.sampling import PairSampler
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
@@ -28,7 +27,8 @@ def teacher_key(run: Context) -> dict[str, Any]:
         return {"teacher": kind, "weights": teachers.imagenet_digest()}
     own = {"teacher": kind, "seed": run.spec.seed, "data": run.data.digest}
     if kind == "simclr":
-        own |= {"student": run.spec.student, "recipe": run.budget.pretrain.model_dump(mode="json")}
+        recipe = run.budget.pretrain.model_dump(mode="json")
+        own |= {"student": run.spec.student, "recipe": recipe, "precision": run.spec.precision}
     return own
 
 
@@ -96,7 +96,7 @@ def _pretrained(run: Context) -> Encoder:
             on_step=run.on_step("teacher", recipe.epochs),
             checkpoint=run.store.work_folder("teachers", key) / "checkpoint.pt",
         )  # fmt: skip
-        save_file(tensors(model.student), folder / "teacher.safetensors")
+        weights.save(model.student, folder / "teacher.safetensors")
 
     encoder = fresh()
     encoder.load_state_dict(load_file(run.store.compute("teachers", key, make) / "teacher.safetensors"))
