@@ -10,8 +10,20 @@ of independent units, and the *kind* of statement that the range makes.
 >>> tv_classifier(rng.normal(size=(500, 2)), rng.normal(1.5, 1, size=(500, 2)), paired=False).kind
 'lower bound'
 
-The rooms: `total_variation` (how far apart two laws are), `kernels` (how alike paired representations are), `capacity`
-(how much could be fitted). Names are loaded on first use, so that importing this package costs nothing.
+Where to look, by question:
+
+* Are the two laws different, and by how much at least? `tv_classifier`, the primary bound; `tv_witness` for pairs that
+  vary a lot; `tv_threshold` for a score of your own; `mmd_test` for a p-value.
+* By how much at most? Only after smoothing: `tv_smoothed`.
+* Do pairs agree? `cka` (debiased), `mutual_knn` and `tv_gibbs_normalised`, none of which needs a common space;
+  `retrieval_recall` in a common one. Whether at all: `hsic_test`.
+* Where do the modalities sit? `modality_gap`. How many directions do they use? `effective_rank`, `twonn_dimension`.
+* What could a head fit? `rademacher_linear`, `rademacher_multiclass`, `local_rademacher`. A network?
+  `random_label_fit`.
+* As a loss: `cka_loss`, `cka_value`, `hsic_value`, `mmd2_value`. For a stream: `StreamingCKA`.
+
+The rooms are `total_variation`, `kernels` and `capacity`; each says on its first page what can be known at all. Names
+are loaded on first use, so that importing this package costs nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Reading what callers pass: arrays, pairs, groups, seeds. Every public function goes through here.
 
-The law that is estimated. With groups (photos, clips, scenes) the rows of one group are not independent, so all of this
-package speaks about one law: draw a group, then a row of that group. Without groups every row (or pair) is a group.
+The law that is estimated. With groups (photos, clips, scenes) the rows of one group are not independent, so distances
+and shares are those of one law: draw a group, then a row of that group. Kernel means (HSIC, CKA, MMD), spectra and
+Rademacher complexities are over rows, and groups decide their uncertainty. Without groups every row (or pair) is one.
 """
 
 from __future__ import annotations
