@@ -23,8 +23,10 @@ app = typer.Typer(
 Listed = Literal["tasks", "methods", "protocols", "budgets", "teachers", "students"]
 Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON, for machines.")]
-Methods = Annotated[Sequence[str], typer.Option("--method", "-m", help="Method under test; may be repeated.")]
-MethodOptions = Annotated[Sequence[str], typer.Option("--option", "-o", help="A method's key=value; may be repeated.")]
+Methods = Annotated[list[str], typer.Option("--method", "-m", help="Method under test; may be repeated.")]
+MethodOptions = Annotated[list[str], typer.Option("--option", "-o", help="A method's key=value; may be repeated.")]
+DEFAULT_METHODS = ["cmc"]
+NO_OPTIONS: list[str] = []
 SELECTION = "hyper-parameters chosen on validation data only"
 
 
@@ -37,14 +39,14 @@ def _version(show: Annotated[bool, typer.Option("--version", help="Show the vers
 
 @app.command()
 def run(
-    method: Methods = ("cmc",),
+    method: Methods = ["cmc"],
     protocol: Annotated[str, typer.Option("--protocol", "-p", help="How students are scored.")] = "few-shot",
     task: Annotated[str, typer.Option("--task", "-t", help="Data; folder:PATH for your own.")] = "emoji-sketch",
     budget: Annotated[str, typer.Option("--budget", "-b", help="smoke, laptop or paper.")] = "laptop",
     teacher: Annotated[str | None, typer.Option(help="Source encoder: see `list teachers`.")] = None,
     student: Annotated[str | None, typer.Option(help="Target encoder; the budget's, if not given.")] = None,
     pairs: Annotated[str, typer.Option(help="true, or shuffled: the control that breaks the pairs.")] = "true",
-    option: MethodOptions = (),
+    option: MethodOptions = [],
     seeds: Annotated[
         str | None, typer.Option(help="How many (3), or which (0,1,7); the budget's, if not given.")
     ] = None,
