@@ -9,8 +9,8 @@ TEACHERS = {
 }
 
 STUDENTS = {
+    "conv4-w16": "four convolutions, 16 to 128 channels, 0.1 M parameters; any conv4-wW works",
     "resnet8-w16": "small-image ResNet, 8 layers, 16 to 128 channels, 0.3 M parameters",
-    "resnet8-w24": "small-image ResNet, 8 layers, 24 to 192 channels, 0.7 M parameters",
     "resnet8-w32": "small-image ResNet, 8 layers, 32 to 256 channels, 1.2 M parameters",
     "resnet14-w32": "small-image ResNet, 14 layers, 32 to 256 channels; any resnetD-wW with D = 6n + 2 works",
     "resnet18": "timm; any network timm knows works by its name",

@@ -33,7 +33,7 @@ class RunProgress:
         """A run ended."""
         self.bars.advance(self.runs)
         if not was_there:
-            self.console.log(f"[green]done[/green] {label}", highlight=False)
+            self.console.print(f"[green]done[/green] {label}", highlight=False)
 
 
 @contextmanager

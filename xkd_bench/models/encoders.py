@@ -1,8 +1,8 @@
 """Student encoders: a network that maps images to features, by name.
 
-`resnetD-wW` are small residual networks for small images (CIFAR-style: 3x3 stem, no max-pooling), D layers deep and W
-channels wide at the first stage. Any other name is timm's (`resnet50`, `mobilenetv3_small_100`,
-`vit_tiny_patch16_224`).
+For small images: `conv4-wW`, the four-layer network of the few-shot literature, and `resnetD-wW`, CIFAR-style residual
+networks (3x3 stem, no max-pooling) of D layers; both are W channels wide at first and 8W at last. Any other name is
+timm's (`resnet50`, `mobilenetv3_small_100`, `vit_tiny_patch16_224`).
 """
 
 import re
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from xkd_bench.catalogue import STUDENTS
 from xkd_bench.errors import UsageError, nearest
 
-_SMALL = re.compile(r"resnet(\d+)-w(\d+)", re.ASCII)
+_SMALL = re.compile(r"(conv|resnet)(\d+)-w(\d+)")
 
 
 class Encoder(nn.Module):
@@ -67,14 +67,27 @@ def _small_resnet(depth: int, width: int, channels: int) -> tuple[nn.Module, int
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), width * 8
 
 
+def _conv4(width: int, channels: int) -> tuple[nn.Module, int]:
+    """Four 3x3 convolutions, W, 2W, 4W, 8W wide; the first three halve the image."""
+    layers: list[nn.Module] = []
+    n_in = channels
+    for stage, stride in enumerate((2, 2, 2, 1)):
+        n_out = width << stage
+        layers += [nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
+        n_in = n_out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_in
+
+
 def check_student(name: str) -> None:
     """Raise UsageError if no student has this name; builds nothing."""
     if small := _SMALL.fullmatch(name):
-        depth, width = int(small[1]), int(small[2])
-        if depth < 8 or depth % 6 != 2:
+        kind, depth, width = small[1], int(small[2]), int(small[3])
+        if kind == "conv" and depth != 4:
+            raise UsageError(f"student '{name}': a plain network has 4 layers (conv4-w{width}), not {depth}")
+        if kind == "resnet" and (depth < 8 or depth % 6 != 2):
             raise UsageError(f"student '{name}': a small ResNet has 6n + 2 layers (8, 14, 20, …), not {depth}")
         if width < 1:
-            raise UsageError(f"student '{name}': a small ResNet is 1 channel wide or more")
+            raise UsageError(f"student '{name}': a network is 1 channel wide or more")
     elif not timm.is_model(name):
         raise nearest("student", name, [*STUDENTS, *timm.list_models()])
 
@@ -86,7 +99,8 @@ def build_encoder(name: str, channels: int, size: int) -> Encoder:
     """
     check_student(name)
     if small := _SMALL.fullmatch(name):
-        backbone, dim = _small_resnet(int(small[1]), int(small[2]), channels)
+        depth, width = int(small[2]), int(small[3])
+        backbone, dim = _conv4(width, channels) if small[1] == "conv" else _small_resnet(depth, width, channels)
         return Encoder(backbone, dim, name, channels)
     extra: dict[str, Any] = {"img_size": size} if name.startswith(("vit", "deit", "swin")) else {}
     model = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0, **extra)

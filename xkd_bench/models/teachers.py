@@ -8,6 +8,7 @@ timm's network; `random`: the same network with random weights, the control for 
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def imagenet_teacher() -> TeacherEncoder:
     return TeacherEncoder(backbone, backbone.num_features, IMAGENET_MEAN, IMAGENET_STD)
 
 
+@cache
 def imagenet_digest() -> str:
     """sha256 of the weights' file."""
     return hashlib.sha256(_lite0_file().read_bytes()).hexdigest()
@@ -125,7 +127,7 @@ def to_float(x: Tensor) -> Tensor:
 @torch.no_grad()
 def encode(network: nn.Module, images: NDArray[np.generic], device: torch.device, batch: int = 256) -> Iterator[Tensor]:
     """Features of all images in order, a batch at a time, on the CPU: [b, dim] float32, in evaluation mode."""
-    network.to(device).eval()
+    network.to(device).to(memory_format=torch.channels_last).eval()
     for start in range(0, len(images), batch):
         x = to_float(
             torch.from_numpy(np.array(images[start : start + batch])).to(device)
