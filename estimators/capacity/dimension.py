@@ -15,7 +15,8 @@ from ..inputs import Array, FloatArray, Groups, Seed, as_generator, as_groups, a
 from ..resampling import jackknife_blocks, jackknife_interval
 
 _BLOCKS = 20
-_BLOCK_BYTES = 2**26
+_BLOCK_BYTES = 2**24
+_CANDIDATES = 8
 
 
 def effective_rank(
@@ -165,14 +166,19 @@ def twonn_dimension(
 
 def _two_nearest(z: torch.Tensor, codes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[FloatArray, FloatArray]:
     labels = torch.from_numpy(codes).to(z.device)
+    squares = (z * z).sum(1)
+    few = min(_CANDIDATES, z.shape[0])
     parts = []
-    # Differences, not expanded squares: near neighbours would drown in cancellation.
-    step = max(1, _BLOCK_BYTES // (8 * 2 * z.shape[0]))
+    step = max(1, _BLOCK_BYTES // (8 * 3 * z.shape[0]))
     for start in range(0, z.shape[0], step):
         rows = slice(start, start + step)
-        apart = torch.cdist(z[rows], z, compute_mode="donot_use_mm_for_euclid_dist")
-        apart.masked_fill_(labels[rows, None] == labels[None, :], torch.inf)
-        parts.append(apart.topk(2, dim=1, largest=False, sorted=True).values)
+        rough = squares[rows, None] + squares[None, :] - 2.0 * z[rows] @ z.T
+        rough.masked_fill_(labels[rows, None] == labels[None, :], torch.inf)
+        found = rough.topk(few, dim=1, largest=False)
+        # Near neighbours drown in the cancellation of expanded squares: the candidates' distances are taken anew.
+        exact = torch.linalg.vector_norm(z[rows, None, :] - z[found.indices], dim=2)
+        exact.masked_fill_(torch.isinf(found.values), torch.inf)
+        parts.append(exact.topk(2, dim=1, largest=False, sorted=True).values)
     nearest = torch.cat(parts).cpu().numpy()
     return nearest[:, 0], nearest[:, 1]
 

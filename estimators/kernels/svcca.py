@@ -70,11 +70,9 @@ def svcca(
         return undefined(title, units, f"{u.shape[1]} + {v.shape[1]} directions for {x.shape[0]} rows always correlate")
     value = _mean_correlation(u, v)
     blocks = jackknife_blocks(codes, _BLOCKS, rng)
-    left_out = []
-    for b in range(int(blocks.max()) + 1):
-        keep = torch.from_numpy(np.flatnonzero(blocks != b)).to(x.device)
-        # Coordinates in the chosen subspaces are kept; re-orthonormalised on the rows that stay.
-        left_out.append(_mean_correlation(_orthonormal(u[keep]), _orthonormal(v[keep])))
+    cross = u.T @ v
+    parts = [torch.from_numpy(np.flatnonzero(blocks == b)).to(x.device) for b in range(int(blocks.max()) + 1)]
+    left_out = [_without(u, v, cross, part) for part in parts]
     low, high = jackknife_interval(value, left_out, confidence)
     orders = [torch.from_numpy(permute_groups(codes, rng)).to(x.device) for _ in range(permutations)]
     note = ""
@@ -97,8 +95,23 @@ def _basis(x: torch.Tensor, variance: float) -> torch.Tensor:
     return u[:, : min(enough, int((energy > 0).sum()))]
 
 
-def _orthonormal(x: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.qr(x - x.mean(0))[0]
+def _without(u: torch.Tensor, v: torch.Tensor, cross: torch.Tensor, rows: torch.Tensor) -> float:
+    """The value with some rows left out, in the same subspaces: moments of the bases less those of the rows."""
+    a, b = u[rows], v[rows]
+    n = u.shape[0] - rows.numel()
+    mean_a, mean_b = -a.sum(0) / n, -b.sum(0) / n  # columns of u and v sum to 0
+
+    uu = torch.eye(u.shape[1], dtype=u.dtype, device=u.device) - a.T @ a - n * torch.outer(mean_a, mean_a)
+    vv = torch.eye(v.shape[1], dtype=v.dtype, device=v.device) - b.T @ b - n * torch.outer(mean_b, mean_b)
+    uv = cross - a.T @ b - n * torch.outer(mean_a, mean_b)
+    return float(torch.linalg.svdvals(_whiten(uu) @ uv @ _whiten(vv).T).clamp(max=1.0).mean())
+
+
+def _whiten(moment: torch.Tensor) -> torch.Tensor:
+    """A matrix W with W M W' = I on the range of M; directions that vanished with the rows are dropped."""
+    values, vectors = torch.linalg.eigh(moment)
+    kept = values > 1e-10
+    return (vectors[:, kept] / values[kept].sqrt()).T
 
 
 def _mean_correlation(u: torch.Tensor, v: torch.Tensor) -> float:

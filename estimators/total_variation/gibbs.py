@@ -17,6 +17,7 @@ from ..resampling import permutation_p_value, permute_groups
 Form = Literal["intra", "seed"]
 DEFAULT_TEMPERATURES = (0.1, 0.2, 0.5, 1.0)
 _BLOCK = 512
+_LAWS_KEPT = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +229,36 @@ class _Problem:
             return rows, np.arange(len(self.bank_codes))
         return rows, rows if self.own else permute_groups(self.bank_codes, rng)
 
-    def rows(self, temperature: float, order: tuple[IntArray, IntArray] | None = None) -> FloatArray:
-        """TV of each row's two laws, [n], block by block: no n x Q matrix is held."""
-        b, bank_b = self.b, self.bank_b
-        if order is not None:
-            b, bank_b = b[order[0]], bank_b[order[1]]
-        values = []
-        for start in range(0, len(self.a), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            p = self._law(self.a[part], self.bank_a, start, temperature)
-            q = self._law(b[part], bank_b, start, temperature)
-            values.append(0.5 * (p - q).abs().sum(1))
-        return torch.cat(values).clamp(max=1.0).cpu().numpy()
+    def rows(self, temperature: float, orders: Sequence[tuple[IntArray, IntArray]] = ()) -> FloatArray:
+        """TV of each row's two laws, [1 + orders, n]: as paired, then in each order; blocks of rows of p.
+
+        A law of permuted logits is the permuted law. Where all laws of the target fit into memory they are computed
+        once for all orders; otherwise each block's anew.
+        """
+        every = self._law(self.b, self.bank_b, 0, temperature) if orders and self._small() else None
+        values = [self._block(temperature, start, orders, every) for start in range(0, len(self.a), _BLOCK)]
+        return torch.cat(values, 1).clamp(max=1.0).cpu().numpy()
+
+    def _small(self) -> bool:
+        # A masked row of "seed" masks its place, not itself: its law changes when it moves.
+        moves = self.form == "intra" or not (self.own and self.mask)
+        return moves and len(self.b) * len(self.bank_b) <= _LAWS_KEPT
+
+    def _block(
+        self, temperature: float, start: int, orders: Sequence[tuple[IntArray, IntArray]], every: torch.Tensor | None
+    ) -> torch.Tensor:
+        part = slice(start, start + _BLOCK)
+        p = self._law(self.a[part], self.bank_a, start, temperature)
+        here = np.arange(len(self.a))[part]
+        distances = [0.5 * (p - self._law(self.b[part], self.bank_b, start, temperature)).abs().sum(1)]
+        for order, columns in orders:
+            if every is None:
+                q = self._law(self.b[order[here]], self.bank_b[columns], start, temperature)
+            else:
+                q = every[torch.from_numpy(order[here]).to(p.device)]
+                q = q[:, torch.from_numpy(columns).to(p.device)] if self.form == "intra" else q
+            distances.append(0.5 * (p - q).abs().sum(1))
+        return torch.stack(distances)
 
     def _law(self, x: torch.Tensor, bank: torch.Tensor, start: int, temperature: float) -> torch.Tensor:
         logits = x @ bank.T / temperature
@@ -248,8 +267,8 @@ class _Problem:
             logits[here, here + start] = -torch.inf
         return torch.softmax(logits, dim=1)
 
-    def distance(self, temperature: float, confidence: float) -> Estimate:
-        means = group_means(self.rows(temperature), self.codes)
+    def distance(self, temperature: float, confidence: float, rows: FloatArray | None = None) -> Estimate:
+        means = group_means(self.rows(temperature)[0] if rows is None else rows, self.codes)
         name = f"tv_gibbs[{self.form}, tau {temperature:g}]"
         value = float(means.mean())
         alpha = check_confidence(confidence)
@@ -260,8 +279,9 @@ class _Problem:
         return Estimate(clipped(value, low, high), low, high, confidence, means.size, "interval", name)
 
     def report(self, temperature: float, orders: list[tuple[IntArray, IntArray]], confidence: float) -> GibbsDistance:
-        distance = self.distance(temperature, confidence)
-        null = np.array([group_means(self.rows(temperature, order), self.codes).mean() for order in orders])
+        rows = self.rows(temperature, orders)
+        distance = self.distance(temperature, confidence, rows[0])
+        null = np.array([group_means(values, self.codes).mean() for values in rows[1:]])
         p_value = permutation_p_value(-distance.value, -null)
         name = f"{self.form}, tau {temperature:g}"
         middle, tail = float(null.mean()), (1.0 - confidence) / 2

@@ -250,6 +250,20 @@ def test_twonn_censored_likelihood_is_maximal_at_its_value():
     assert likelihood(value) > max(likelihood(1.001 * value), likelihood(0.999 * value))
 
 
+def test_twonn_is_exact_far_from_the_origin():
+    """Near neighbours 1e-4 apart, 1e3 from the mean: expanded squares alone would lose them."""
+    rng = np.random.default_rng(0)
+    clusters = 1e3 * np.repeat(rng.normal(size=(40, 4)), 12, 0)
+    x = clusters + 1e-4 * rng.uniform(size=(480, 4))
+    apart = np.linalg.norm(x[:, None] - x[None], axis=2) + np.diag(np.full(480, np.inf))
+    from estimators.capacity.dimension import _two_nearest
+
+    first, second = _two_nearest(torch.from_numpy(x), np.arange(480))
+    nearest = np.sort(apart, 1)
+    assert first == pytest.approx(nearest[:, 0], rel=1e-6)
+    assert second == pytest.approx(nearest[:, 1], rel=1e-6)
+
+
 def test_twonn_leaves_duplicates_out_and_says_so():
     x = np.random.default_rng(0).normal(size=(200, 3))
     doubled = np.concatenate([x, x[:20]])

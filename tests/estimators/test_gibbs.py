@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from estimators import tv_gibbs, tv_gibbs_grid, tv_gibbs_normalised
+from estimators.total_variation import gibbs
 
 from .references import gibbs_rows
 
@@ -28,6 +29,24 @@ def test_matches_row_by_row_reference(sides, form, mask):
     assert got.value == pytest.approx(expected, abs=1e-12)
     assert math.isnan(got.low)
     assert got.kind == "plug-in"
+
+
+@pytest.mark.parametrize("form", ["intra", "seed"])
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("kept", [0, 10**9])
+def test_null_is_the_value_of_permuted_pairs(sides, form, mask, kept, monkeypatch):
+    """Both roads (all laws in memory, block by block) against the reference on pairs that are really permuted."""
+    monkeypatch.setattr(gibbs, "_LAWS_KEPT", kept)
+    monkeypatch.setattr(gibbs, "_BLOCK", 7)
+    a, b = map(unit, sides)
+    orders = [np.random.default_rng(s).permutation(40) for s in range(3)]
+    problem = gibbs._Problem.read(*sides, form, "self", mask, True, None, np.random.default_rng(0))
+    columns = orders if form == "intra" else [np.arange(40)] * 3
+    got = problem.rows(0.3, list(zip(orders, columns, strict=True)))
+    assert got.shape == (4, 40)
+    for values, order in zip(got, [np.arange(40), *orders], strict=True):
+        expected = gibbs_rows(a, b[order], a, b[order] if form == "intra" else a, 0.3, mask)
+        assert values == pytest.approx(expected, abs=1e-12)
 
 
 def test_held_out_bank_gives_an_interval_over_evaluated_groups(sides):

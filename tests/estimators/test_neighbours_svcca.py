@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from estimators import mutual_knn, retrieval_recall, svcca
 from estimators.kernels import neighbours
@@ -92,3 +93,16 @@ def test_svcca_keeps_the_asked_share_of_variance():
     assert svcca(x, x, variance=1.0).name == "svcca[4 x 4]"
     with pytest.raises(ValueError, match="variance"):
         svcca(x, x, variance=0.0)
+
+
+def test_svcca_leaves_rows_out_as_a_fresh_decomposition_would():
+    from estimators.kernels.svcca import _basis, _mean_correlation, _without
+
+    rng = np.random.default_rng(0)
+    x, y = torch.from_numpy(rng.normal(size=(50, 4))), torch.from_numpy(rng.normal(size=(50, 3)))
+    y = y + x[:, :3]
+    u, v = _basis(x, 1.0), _basis(y, 1.0)
+    rows = torch.tensor([3, 10, 11, 49])
+    keep = torch.tensor([i for i in range(50) if i not in rows])
+    fresh = [torch.linalg.qr(side[keep] - side[keep].mean(0))[0] for side in (u, v)]
+    assert _without(u, v, u.T @ v, rows) == pytest.approx(_mean_correlation(*fresh), abs=1e-10)
