@@ -25,8 +25,6 @@ Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON, for machines.")]
 Methods = Annotated[list[str], typer.Option("--method", "-m", help="Method under test; may be repeated.")]
 MethodOptions = Annotated[list[str], typer.Option("--option", "-o", help="A method's key=value; may be repeated.")]
-DEFAULT_METHODS = ["cmc"]
-NO_OPTIONS: list[str] = []
 SELECTION = "hyper-parameters chosen on validation data only"
 
 
@@ -75,17 +73,23 @@ def run(
         pairs=pairs, options=method_options, batch=batch, precision=precision,
     )  # fmt: skip
     store = Store(out)
-    with progress(len(specs), quiet=quiet or (as_json and not sys.stderr.isatty())) as shown:
-        runner = Runner(store, make_fabric(device, precision), shown.report)
-        keys = []
-        for spec, done in zip(specs, run_all(runner, specs, shown.begin), strict=True):
-            shown.end(spec.label(), done.was_there)
-            keys.append(done.key)
+    keys = []
+    try:
+        with progress(len(specs), quiet=quiet or (as_json and not sys.stderr.isatty())) as shown:
+            runner = Runner(store, make_fabric(device, precision), shown.report)
+            for spec, done in zip(specs, run_all(runner, specs, shown.begin), strict=True):
+                shown.end(spec.label(), done.was_there)
+                keys.append(done.key)
+    except KeyboardInterrupt:  # here, and not in main: typer would say no more than that it was aborted
+        typer.echo("xkd-bench: stopped; the same command does the rest", err=True)
+        raise typer.Exit(130) from None
     frame = store.frame(keys)
     command = _command(
         method, protocol, task, budget, teacher, student, pairs, option, seed_list, batch, alone, precision
     )
-    _publish(frame, out, command, quiet, as_json)
+    rows = _publish(frame, out, command, shown=not (quiet or as_json))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
 
 
 @app.command("list")
@@ -131,14 +135,65 @@ def table(
     frame = Store(out).frame()
     if frame.empty:
         raise UsageError(f"no records in {out / 'runs'}: run xkd-bench run first, or give another --out")
+    rows = []
     for _, part in frame.groupby(["protocol", "task", "budget", "data_digest"]):
         first = part.iloc[0]
         command = f"xkd-bench table  # runs: --protocol {first.protocol} --task {first.task} --budget {first.budget}"
-        _publish(part.reset_index(drop=True), out, command, quiet=False, as_json=as_json)
+        rows += _publish(part.reset_index(drop=True), out, command, shown=not as_json)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
 
 
-def _publish(frame: Any, out: Path, command: str, quiet: bool, as_json: bool) -> None:
-    """Write the tables and plots of a comparison and print what was asked for."""
+@app.command()
+def gap(
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Raw features (pixels) of this task.")] = None,
+    features: Annotated[Path | None, typer.Option("--features", "-f", help="Your own: .npz, .npy or .parquet.")] = None,
+    unpaired: Annotated[bool, typer.Option("--unpaired", help="Rows of your features are not pairs.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say in two lines what each number means.")] = False,
+    seed: Annotated[int, typer.Option(help="Of splits, resamples and permutations.")] = 0,
+    out: Out = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Estimate the gap between two modalities: distances, alignment and capacity, each with its uncertainty."""
+    from rich.console import Console
+
+    from xkd_bench.analysis.gap import features as as_features
+    from xkd_bench.analysis.gap import gap_table, read_features
+    from xkd_bench.progress import steps
+    from xkd_bench.report import gap as report
+
+    if (task is None) == (features is None):
+        raise UsageError("give one of --task NAME and --features FILE")
+    if features is not None:
+        found, what = read_features(features, paired=False if unpaired else None), features.name
+        command = f"xkd-bench gap --features {features.name}{' --unpaired' if unpaired else ''}"
+    else:
+        from xkd_bench import tasks
+        from xkd_bench.raw_features import SIZE, raw_features
+
+        card = tasks.get(str(task)).card
+        source, target, groups = raw_features(tasks.get(str(task)).load(SIZE, SIZE), card, seed)
+        found, what = (
+            as_features(source, target, groups=groups, paired=True),
+            f"{card.source} → {card.target}, raw pixels",
+        )
+        command = f"xkd-bench gap --task {task}"
+    with steps("estimating") as tick:
+        estimates = gap_table(found, seed=seed, tick=tick)
+    name = (str(task) if task else Path(str(features)).stem).replace(":", "-").replace("/", "-").replace(">", "-to-")
+    title = f"Modality gap: {what}"
+    words = f"{len(found.source):,} rows of {found.source.shape[1]:,} features a side"
+    files = report.write(estimates, out / "gap", name, title, words, command)
+    if as_json:
+        typer.echo(estimates.to_json(orient="records", indent=1))
+    else:
+        console = Console()
+        console.print(report.terminal(estimates, title, explain))
+        console.print("written: " + "  ".join(str(f) for f in files), style="dim", highlight=False)
+
+
+def _publish(frame: Any, out: Path, command: str, shown: bool) -> list[dict[str, Any]]:
+    """Write the tables and plots of a comparison, show the table, and return its rows for machines."""
     from rich.console import Console
 
     from xkd_bench import report
@@ -148,12 +203,13 @@ def _publish(frame: Any, out: Path, command: str, quiet: bool, as_json: bool) ->
     first = frame.iloc[0]
     name = f"{first.protocol}-{first.task}-{first.budget}".replace(":", "-").replace("/", "-")
     files = report.write(frame, out / "tables", name, selection_rule=SELECTION, command=command)
-    if as_json:
-        typer.echo(summarise(frame).to_json(orient="records", indent=1))
-    elif not quiet:
+    if shown:
         console = Console()
         console.print(terminal(frame, SELECTION))
         console.print("written: " + "  ".join(str(f) for f in files), style="dim", highlight=False)
+    named = summarise(frame).assign(protocol=first.protocol, task=first.task, budget=first.budget)
+    rows: list[dict[str, Any]] = json.loads(named.to_json(orient="records"))
+    return rows
 
 
 def _parse_options(given: Sequence[str]) -> dict[str, str]:
@@ -233,9 +289,6 @@ def main() -> None:
     except (UsageError, TrainingError) as error:
         typer.echo(f"xkd-bench: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("xkd-bench: stopped; the same command does the rest", err=True)
-        sys.exit(130)
 
 
 if __name__ == "__main__":
