@@ -1,0 +1,51 @@
+"""The command line as a program for a process of its own; the toy task is known to it."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from tests.forks import Ended, Forks
+
+
+def command(argv: Sequence[str], prelude: str = "") -> str:
+    """Code that runs the command line with these arguments, after the prelude."""
+    return f"""
+from tests.cli import program
+program.know_toy()
+{prelude}
+import sys
+sys.argv = {["xkd-bench", *argv]!r}
+from xkd_bench.cli import main
+main()
+"""
+
+
+def xkd(forks: Forks, *argv: str, prelude: str = "", cwd: Path | None = None) -> Ended:
+    """Run it once, to its end."""
+    return forks.run(command(argv, prelude), cwd=cwd)[0]
+
+
+def know_toy() -> None:
+    from xkd_bench import registry
+
+    point = EntryPoint("toy", "tests.toy:ToyTask", "xkd_bench.tasks")
+    registry.entries("tasks")["toy"] = registry.Entry("toy", "shapes", "tests", "tasks", point)
+
+
+def die_at(name: str, nth: int) -> None:
+    """From here on, the nth call of this function of `os` kills the process before it does anything."""
+    real: Callable = getattr(os, name)
+    calls = 0
+
+    def deadly(*args, **options):
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **options)
+
+    setattr(os, name, deadly)
