@@ -1,6 +1,6 @@
 """What the user sees while runs go on: one bar for all runs, one for the stage, with the loss and the time left."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -50,3 +50,11 @@ def progress(total: int, quiet: bool) -> Iterator[RunProgress]:
     )
     with Progress(*columns, console=console, disable=quiet, transient=True) as bars:
         yield RunProgress(console, bars, total)
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner that names the step under way; call what it yields with each step's name."""
+    console = Console(stderr=True)
+    with console.status(what) as status:
+        yield lambda name: status.update(f"{what} {name}")
