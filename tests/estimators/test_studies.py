@@ -88,8 +88,8 @@ def test_report_is_whole_and_repeatable(tmp_path):
     before = [p.read_bytes() for p in paths]
     assert before == [p.read_bytes() for p in write(coverage, study.smallest_seen(power), tmp_path / "out")]
     text = (tmp_path / "out" / "coverage.md").read_text()
-    assert "| tv_classifier | lower bound | 2 |" in text
-    assert "All hold" in text
+    assert "| tv_classifier | lower bound | every n | 2 |" in text
+    assert "None fails" in text
     assert "ms_per_call" not in (tmp_path / "out" / "coverage.csv").read_text()
 
 
