@@ -72,11 +72,11 @@ def run(
         method, seed_list, alone=alone, task=task, protocol=protocol, budget=budget, teacher=teacher, student=student,
         pairs=pairs, options=method_options, batch=batch, precision=precision,
     )  # fmt: skip
-    store = Store(out)
+    store, fabric = Store(out), make_fabric(device, precision)
     keys = []
     try:
-        with progress(len(specs), quiet=quiet or (as_json and not sys.stderr.isatty())) as shown:
-            runner = Runner(store, make_fabric(device, precision), shown.report)
+        with progress(len(specs), quiet) as shown:
+            runner = Runner(store, fabric, shown.report)
             for spec, done in zip(specs, run_all(runner, specs, shown.begin), strict=True):
                 shown.end(spec.label(), done.was_there)
                 keys.append(done.key)
@@ -165,7 +165,10 @@ def gap(
     if (task is None) == (features is None):
         raise UsageError("give one of --task NAME and --features FILE")
     if features is not None:
-        found, what = read_features(features, paired=False if unpaired else None), features.name
+        try:
+            found, what = read_features(features, paired=False if unpaired else None), features.name
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         command = f"xkd-bench gap --features {features.name}{' --unpaired' if unpaired else ''}"
     else:
         from xkd_bench import tasks

@@ -48,7 +48,7 @@ def progress(total: int, quiet: bool) -> Iterator[RunProgress]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=quiet, transient=True) as bars:
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         yield RunProgress(console, bars, total)
 
 

@@ -21,7 +21,7 @@ ROW, HEAD, FOOT, GAP, RIGHT = 0.235, 0.72, 0.5, 0.62, 1.32
 TITLES = {
     "distance": "How far apart the modalities are",
     "alignment": "How well pairs agree",
-    "capacity": "How much the features hold (directions, dimensions)",
+    "capacity": "How many dimensions they use",
 }
 COLOUR = {
     "lower bound": COLOURS[0],
