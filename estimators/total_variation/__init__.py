@@ -5,7 +5,7 @@ so their empirical TV is 1 always. Hence no assumption-free *upper* confidence b
 held-out classifier, threshold or witness gives one), and so do two-sided intervals for the distance after Gaussian
 smoothing.
 
-What is not offered, and why. Figures are simulations under P = Q, where the truth is 0:
+What is not offered, and why. Figures are simulations; where nothing else is said P = Q, so that the truth is 0:
 
 * An in-sample classifier (fit and scored on the same rows), d = 256: logistic regression on 200 rows a side, "TV" 0.99;
   on 400 rows a side 0.51, and a small network 1.00.

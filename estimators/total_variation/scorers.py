@@ -10,6 +10,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ FAMILIES = ("ridge", "logistic", "mlp", "trees")
 DEFAULT_FAMILIES = ("logistic", "mlp", "trees")
 _COMPONENTS = 64
 _FITS_KEPT = 3
+_LOCK = Lock()
 _REMEMBERED: OrderedDict[bytes, tuple[list[Candidate], Any]] = OrderedDict()
 
 
@@ -80,15 +82,16 @@ def fit_candidates(part: Part, families: Sequence[str], rng: np.random.Generator
         ValueError: a family that does not exist, or none.
     """
     key = _fingerprint(part, families, rng)
-    if key in _REMEMBERED:
-        _REMEMBERED.move_to_end(key)
-        candidates, after = _REMEMBERED[key]
-        rng.bit_generator.state = after
-        return candidates
+    with _LOCK:
+        known = _REMEMBERED.get(key)
+    if known is not None:
+        rng.bit_generator.state = known[1]
+        return known[0]
     candidates = _fit_all(part, families, rng)
-    _REMEMBERED[key] = candidates, rng.bit_generator.state
-    while len(_REMEMBERED) > _FITS_KEPT:
-        _REMEMBERED.popitem(last=False)
+    with _LOCK:
+        _REMEMBERED[key] = candidates, rng.bit_generator.state
+        while len(_REMEMBERED) > _FITS_KEPT:
+            _REMEMBERED.popitem(last=False)
     return candidates
 
 

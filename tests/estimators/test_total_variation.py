@@ -22,6 +22,7 @@ from estimators import (
 )
 from estimators.concentration import clopper_pearson_lower
 from estimators.inputs import as_two_sample
+from estimators.total_variation import scorers
 from estimators.total_variation.classifier import two_sided_bound
 from estimators.total_variation.scorers import FAMILIES, advantage, fit_candidates
 from estimators.total_variation.smoothed import coupling_bound
@@ -61,6 +62,24 @@ def test_bounds_are_nearly_symmetric_and_repeatable(bound):
     assert bound(torch.from_numpy(x).float(), torch.from_numpy(y).float(), paired=True, seed=3, **FAST).low == (
         pytest.approx(one.low, abs=1e-4)
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fits_are_the_same_remembered_or_not(family, monkeypatch):
+    """Bounds on one seed share fits: that must change no number, the later random ones included."""
+    x, y = shifted(200, 3, 1.0)
+    shared = [b(x, y, paired=True, families=[family]) for b in BOUNDS]
+    monkeypatch.setattr(scorers, "_FITS_KEPT", 0)
+    scorers._REMEMBERED.clear()
+    assert [b(x, y, paired=True, families=[family]) for b in BOUNDS] == shared
+    assert len(scorers._REMEMBERED) == 0
+    changed = x.copy()
+    changed[0, 0] += 1e-9
+    parts = [
+        split_by_group(as_two_sample(s, y, True, None), (0.4, 0.2, 0.4), np.random.default_rng(0)) for s in (x, changed)
+    ]
+    keys = {scorers._fingerprint(p[0], f, np.random.default_rng(1)) for p in parts for f in (["ridge"], ["mlp"])}
+    assert len(keys) == (4 if 0 in parts[0].fit.data.source_groups else 2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -225,6 +244,16 @@ def test_smoothed_interval_holds_the_gaussian_truth_at_every_sigma():
         assert e.low <= truth <= e.high
         assert upper < e.high < upper + 0.03
         assert e.value == pytest.approx((e.low + e.high) / 2)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 1.0, 5.0])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_smoothed_sides_do_not_cross(sigma, shift):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, 3))
+    e = tv_smoothed(x, x + shift + 0.3 * rng.normal(size=x.shape), sigma=sigma, **FAST)
+    assert e.note == ""
+    assert 0.0 <= e.low < e.high <= 1.0
 
 
 def test_coupling_bound_shrinks_with_sigma_and_vanishes_for_identical_pairs():
