@@ -168,6 +168,14 @@ def test_forest_shows_every_row_and_writes_whole_files(tmp_path, sides):
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["gap.png", "gap.svg"]
 
 
+def test_forest_of_nothing_is_refused(sides):
+    x, y = sides
+    table = gap_table(features(x, y[:50]), only=["cka"])
+    assert table.empty
+    with pytest.raises(ValueError, match="no estimates"):
+        forest(table, "t")
+
+
 @pytest.mark.parametrize("kind", ["lower bound", "upper bound", "interval", "plug-in", "proxy"])
 def test_forest_numbers_say_what_is_certified(kind):
     row = {"panel": "distance", "name": "x[a]", "value": 0.5, "low": 0.25, "high": 0.75, "kind": kind}

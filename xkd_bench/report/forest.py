@@ -41,7 +41,12 @@ def forest(estimates: pd.DataFrame, title: str, words: str = "") -> Figure:
     Args:
         estimates: columns panel, name, value, low, high, confidence, kind, note (as from `analysis.gap.gap_table`).
         title: bold line at the top; words: quiet line under it.
+
+    Raises:
+        ValueError: no estimates.
     """
+    if estimates.empty:
+        raise ValueError("no estimates to draw")
     panels = [(name, part) for name, part in estimates.groupby("panel", sort=False) if len(part)]
     with plain():
         fig = Figure(figsize=(WIDTH, 1))
