@@ -20,15 +20,21 @@ _LARGE_N = ("modality_gap", "mmd2", "cka")  # these claim their level for large 
 
 
 def write(coverage: pd.DataFrame, power: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write coverage.{csv,md,png,svg} and power.{csv,md,png,svg}; return their paths. Each file is written whole."""
+    """Write coverage.{csv,md,png,svg} and power.{csv,md,png,svg}; return their paths. Each file is written whole.
+
+    A study without any finished case is left out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     # Timings change from run to run: they are left out, so that the same study gives the same bytes.
     coverage = coverage.drop(columns=["ms_per_call"], errors="ignore")
     paths = []
-    for name, table, text, figure in (
-        ("coverage", coverage, coverage_markdown(coverage), coverage_figure(coverage)),
-        ("power", power, power_markdown(power), power_figure(power)),
+    for name, table, words, draw in (
+        ("coverage", coverage, coverage_markdown, coverage_figure),
+        ("power", power, power_markdown, power_figure),
     ):
+        if table.empty:
+            continue
+        text, figure = words(table), draw(table)
         paths.append(_write(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.5g").encode()))
         paths.append(_write(folder / f"{name}.md", text.encode()))
         paths += [_write(folder / f"{name}.{ending}", rendered(figure, ending)) for ending in ("png", "svg")]

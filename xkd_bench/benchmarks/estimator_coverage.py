@@ -133,7 +133,9 @@ def power_cases(replicates: int, rows: Sequence[int] = (200, 1000, 5000)) -> lis
 
 def smallest_seen(rows: pd.DataFrame, power: float = 0.8) -> pd.DataFrame:
     """Per estimator, d and n: the smallest gap, with all larger ones, that is told from 0 in `power` of replicates."""
-    table = []
+    table: list[dict[str, Any]] = []
+    if rows.empty:
+        return pd.DataFrame(table)
     for (name, d, n), part in rows.groupby(["estimator", "d", "n"], sort=False):
         seen = np.nan
         for _, row in part.sort_values("tv", ascending=False).iterrows():
