@@ -1,6 +1,7 @@
 """Batched logistic regressions: the same as scikit-learn's, one by one or together, and at the true minimum."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -26,8 +27,21 @@ def scikit(x: torch.Tensor, y: torch.Tensor, c: float) -> LogisticRegression:
     return LogisticRegression(C=c, solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(x.numpy(), y.numpy())
 
 
-def heads_of(x: torch.Tensor, y: torch.Tensor, k: int, strengths=GRID, **options) -> LinearHeads:
-    return fit_logistic(x[None], y[None], torch.tensor(strengths), k, **options)
+@dataclass(frozen=True)
+class OneProblem:
+    """The heads of a single problem, one a strength: weight [g, d, k], bias [g, k], converged [g]."""
+
+    heads: LinearHeads
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        return getattr(self.heads, name)[0]
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        return self.heads.logits(x)[0]
+
+
+def heads_of(x: torch.Tensor, y: torch.Tensor, k: int, strengths=GRID, **options) -> OneProblem:
+    return OneProblem(fit_logistic(x[None], y[None], torch.tensor(strengths), k, **options))
 
 
 @pytest.mark.parametrize(("n", "d", "k"), [(120, 8, 4), (30, 60, 3), (9, 40, 3), (200, 20, 6)])
@@ -63,11 +77,19 @@ def test_solved_together_or_one_by_one_the_heads_are_the_same(n, d):
     x, y = (torch.stack(part) for part in zip(*problems, strict=True))
     together = fit_logistic(x, y, torch.tensor(GRID), 4)
     alone = [heads_of(x[p], y[p], 4, [c]) for p in range(3) for c in GRID]
-    assert together.weight.shape == (12, d, 4)
+    assert together.weight.shape == (3, 4, d, 4)
+    assert together.converged.shape == (3, 4)
     assert together.converged.all()
+    weights, laws = together.weight.flatten(0, 1), together.logits(x[0]).softmax(-1).flatten(0, 1)
     for number, head in enumerate(alone):
-        assert torch.allclose(together.weight[number], head.weight[0], atol=1e-4)
-        assert torch.allclose(together.logits(x[0])[number].softmax(-1), head.logits(x[0])[0].softmax(-1), atol=1e-5)
+        assert torch.allclose(weights[number], head.weight[0], atol=1e-4)
+        assert torch.allclose(laws[number], head.logits(x[0])[0].softmax(-1), atol=1e-4)
+
+
+def test_strengths_may_come_in_any_order():
+    x, y = clusters(40, 6, 3)
+    backwards = heads_of(x, y, 3, GRID[::-1])
+    assert torch.allclose(backwards.weight.flip(0), heads_of(x, y, 3).weight, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n", "d"), [(60, 7), (12, 50), (20, 20)])

@@ -19,7 +19,7 @@ def test_defaults_are_filled_in(make):
     spec = make()
     assert (spec.method, spec.protocol, spec.teacher, spec.pairs) == ("cmc", "few-shot", "efficientnet-lite0", "true")
     assert (spec.seed, spec.precision, spec.batch) == (0, "32", None)
-    assert spec.student == spec.load_budget().student == "resnet8-w16"
+    assert spec.student == spec.load_budget().student == "conv4-w8"
     assert spec.options == {"tau": 0.1, "positives": "distinct", "centre_teacher": True}
 
 

@@ -31,7 +31,7 @@ def finished(loaded, tmp_path_factory):
         ("protocols", ["few-shot", "fine-tune", "linear-eval", "reduced-pair"]),
         ("budgets", ["smoke", "laptop", "paper"]),
         ("teachers", ["efficientnet-lite0", "random", "simclr"]),
-        ("students", ["resnet8-w16", "resnet50"]),
+        ("students", ["conv4-w16", "resnet8-w16", "resnet50"]),
     ],
 )
 def test_listings_name_everything_with_what_it_is(loaded, what, names):

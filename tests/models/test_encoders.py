@@ -1,5 +1,7 @@
 """Student networks: sizes by formula, widths as promised, and the names that are refused."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -29,6 +31,14 @@ def test_small_resnets_have_as_many_parameters_as_their_formula(depth, width, ch
     assert parameters(encoder) == small_resnet_parameters(depth, width, channels)
     layers = [m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
     assert len(layers) + 1 == depth  # the last layer is the head, which every user of an encoder brings
+
+
+@pytest.mark.parametrize(("width", "channels"), [(8, 1), (16, 3)])
+def test_plain_networks_have_four_convolutions(width, channels):
+    encoder = build_encoder(f"conv4-w{width}", channels, 32)
+    widths = [channels, width, 2 * width, 4 * width, 8 * width]
+    assert parameters(encoder) == sum(9 * a * b + 2 * b for a, b in pairwise(widths))
+    assert encoder.dim == 8 * width
 
 
 @pytest.mark.parametrize("name", [n for n in STUDENTS if "M parameters" in STUDENTS[n]])
@@ -74,7 +84,7 @@ def test_building_leaves_the_normalisation_statistics_fresh():
             assert norm.running_mean.abs().max() == 0
 
 
-@pytest.mark.parametrize("name", ["resnet9-w16", "resnet2-w16", "resnet8-w0"])
+@pytest.mark.parametrize("name", ["resnet9-w16", "resnet2-w16", "resnet8-w0", "conv5-w8", "conv4-w0"])
 def test_small_resnets_that_cannot_be_are_refused_before_anything_is_built(name):
     with pytest.raises(UsageError) as caught:
         check_student(name)
