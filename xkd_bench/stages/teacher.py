@@ -66,7 +66,7 @@ def teacher_features(run: Context) -> Tensor:
     return features
 
 
-def _sample(run: Context, n: int = 1024, batch: int = 128) -> Iterator[Tensor]:
+def _sample(run: Context, n: int = 512, batch: int = 128) -> Iterator[Tensor]:
     """About n of the paired source images, as float batches."""
     items = run.split.pairs_source
     items = items[:: max(1, len(items) // n)]
