@@ -13,7 +13,7 @@ LAYERS = [
     ["xkd_bench", "xkd_bench.errors", "xkd_bench.seeds", "xkd_bench.catalogue", "xkd_bench.registry"],
     ["xkd_bench.losses", "xkd_bench.models"],
     ["xkd_bench.tasks"],
-    ["xkd_bench.methods", "xkd_bench.sampling", "xkd_bench.augment"],
+    ["xkd_bench.methods", "xkd_bench.sampling", "xkd_bench.augment", "xkd_bench.raw_features"],
     ["xkd_bench.batches", "xkd_bench.probes", "xkd_bench.training"],
     ["xkd_bench.evaluation"],
     ["xkd_bench.spec", "xkd_bench.store"],
