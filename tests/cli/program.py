@@ -35,17 +35,17 @@ def know_toy() -> None:
     registry.entries("tasks")["toy"] = registry.Entry("toy", "shapes", "tests", "tasks", point)
 
 
-def die_at(name: str, nth: int) -> None:
-    """From here on, the nth call of this function of `os` kills the process before it does anything."""
-    real: Callable = getattr(os, name)
+def die_at_rename(nth: int) -> None:
+    """From here on, the nth rename in the store kills the process before it is done. Tables are written whole."""
+    real: Callable = os.replace
     calls = 0
 
     def deadly(*args, **options):
         nonlocal calls
-        calls += 1
+        calls += "tables" not in Path(args[1]).parts
         if calls == nth:
             sys.stdout.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*args, **options)
 
-    setattr(os, name, deadly)
+    os.replace = deadly
