@@ -90,6 +90,10 @@ def test_report_is_whole_and_repeatable(tmp_path):
     text = (tmp_path / "out" / "coverage.md").read_text()
     assert "| tv_classifier | lower bound | every n | 2 |" in text
     assert "None fails" in text
+    assert "Not finished" not in text
+    write(coverage, pd.DataFrame(), tmp_path / "part", [case(d=256).title])
+    assert sorted(p.name for p in (tmp_path / "part").iterdir()) == sorted(names[:4])
+    assert "not in this page: gaussian, d 256, TV 0.2, paired" in (tmp_path / "part" / "coverage.md").read_text()
     assert "ms_per_call" not in (tmp_path / "out" / "coverage.csv").read_text()
 
 

@@ -52,6 +52,12 @@ class Case:
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return f"{self.study}-{self.law}-d{self.d}-tv{self.tv:g}-{self.dependence}-n{self.n}-{digest}"
 
+    @property
+    def title(self) -> str:
+        """The conditions in words."""
+        title = f"{self.law}, d {self.d}, TV {self.tv:g}, {self.dependence}"
+        return f"{title} ({', '.join(self.estimators)})" if self.estimators else title
+
     def generator(self, replicate: int) -> np.random.Generator:
         """Random numbers of one replicate, seeded by name."""
         digest = hashlib.sha256(f"{self.key}:{replicate}".encode()).digest()
@@ -252,7 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     coverage, power = run_study(cases, ladders, Store(options.cache), options.finished_only)
     from xkd_bench.benchmarks.coverage_report import write
 
-    for path in write(coverage, smallest_seen(power), options.out):
+    store = Store(options.cache)
+    missing = [case.title for case in cases if store.read(case) is None]
+    for path in write(coverage, smallest_seen(power), options.out, missing):
         print(path)
 
 
