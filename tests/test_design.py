@@ -16,10 +16,10 @@ LAYERS = [
     ["xkd_bench.methods", "xkd_bench.sampling", "xkd_bench.augment", "xkd_bench.raw_features"],
     ["xkd_bench.batches", "xkd_bench.probes", "xkd_bench.training"],
     ["xkd_bench.evaluation"],
-    ["xkd_bench.spec", "xkd_bench.store"],
+    ["xkd_bench.spec", "xkd_bench.store", "xkd_bench.recall"],
     ["xkd_bench.stages"],
     ["xkd_bench.runner"],
-    ["xkd_bench.suite", "xkd_bench.progress", "xkd_bench.analysis", "xkd_bench.report"],
+    ["xkd_bench.suite", "xkd_bench.recall", "xkd_bench.progress", "xkd_bench.analysis", "xkd_bench.report"],
     ["xkd_bench.benchmarks", "xkd_bench.cli", "xkd_bench.__main__"],
 ]
 ROOMS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
