@@ -5,12 +5,15 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from xkd_bench import __version__
 from xkd_bench.errors import TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from xkd_bench.store import Store
 
 app = typer.Typer(
     add_completion=False,
@@ -60,19 +63,38 @@ def run(
 
     What is in the store already is not run again; killed anywhere, the same command does the rest.
     """
-    method_options = _parse_options(option)
-    seed_list = _parse_seeds(seeds, budget, task)
-    from xkd_bench.progress import progress
-    from xkd_bench.runner import Runner
+    from xkd_bench.recall import recall
     from xkd_bench.store import Store
+
+    seed_list = _parse_seeds(seeds, budget)
+    request = {
+        "methods": list(method), "options": _parse_options(option), "seeds": seed_list, "task": task,
+        "protocol": protocol, "budget": budget, "teacher": teacher, "student": student, "pairs": pairs, "batch": batch,
+        "alone": alone, "precision": precision,
+    }  # fmt: skip
+    store = Store(out)
+    keys = recall(store, request) or _run_missing(store, request, device, quiet)
+    frame = store.frame(keys)
+    command = _command(
+        method, protocol, task, budget, teacher, student, pairs, option, seed_list, batch, alone, precision
+    )
+    defaults = _command(method, protocol, task, budget, None, None, "true", [], None, None, False, "32")
+    name = _file_name(frame, "+".join(method), command if command != defaults else "")
+    rows = _publish(frame, out, name, command, shown=not (quiet or as_json))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+
+
+def _run_missing(store: "Store", request: dict[str, Any], device: str, quiet: bool) -> list[str]:
+    """Run what a request asks for and the store does not have; keys of all its records."""
+    from xkd_bench.progress import progress
+    from xkd_bench.recall import remember
+    from xkd_bench.runner import Runner
     from xkd_bench.suite import comparison, run_all
     from xkd_bench.training import make_fabric
 
-    specs = comparison(
-        method, seed_list, alone=alone, task=task, protocol=protocol, budget=budget, teacher=teacher, student=student,
-        pairs=pairs, options=method_options, batch=batch, precision=precision,
-    )  # fmt: skip
-    store, fabric = Store(out), make_fabric(device, precision)
+    specs = comparison(**request)
+    fabric = make_fabric(device, request["precision"])
     keys = []
     try:
         with progress(len(specs), quiet) as shown:
@@ -83,13 +105,8 @@ def run(
     except KeyboardInterrupt:  # here, and not in main: typer would say no more than that it was aborted
         typer.echo("xkd-bench: stopped; the same command does the rest", err=True)
         raise typer.Exit(130) from None
-    frame = store.frame(keys)
-    command = _command(
-        method, protocol, task, budget, teacher, student, pairs, option, seed_list, batch, alone, precision
-    )
-    rows = _publish(frame, out, command, shown=not (quiet or as_json))
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+    remember(store, request, keys)
+    return keys
 
 
 @app.command("list")
@@ -106,17 +123,23 @@ def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None
 
 @app.command()
 def show(
-    key: Annotated[str, typer.Argument(help="A record's key, or its first characters.")],
+    key: Annotated[str | None, typer.Argument(help="A record's key, or its first characters; none lists all.")] = None,
     out: Out = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """Show one record: what was run, on what, with what, and every score."""
+    """Show one record: what was run, on what, with what, and every score. Without a key, list the records."""
     from rich.console import Console
 
-    from xkd_bench.report.record import record_view
+    from xkd_bench.report.record import record_list, record_view
     from xkd_bench.store import Store
 
     store = Store(out)
+    if key is None:
+        records = store.records()
+        if not records:
+            raise _no_records(out)
+        Console().print(record_list(records))
+        return
     record = store.record(store.find(key))
     if as_json:
         typer.echo(json.dumps(record, indent=1))
@@ -134,12 +157,14 @@ def table(
 
     frame = Store(out).frame()
     if frame.empty:
-        raise UsageError(f"no records in {out / 'runs'}: run xkd-bench run first, or give another --out")
+        raise _no_records(out)
     rows = []
-    for _, part in frame.groupby(["protocol", "task", "budget", "data_digest"]):
-        first = part.iloc[0]
-        command = f"xkd-bench table  # runs: --protocol {first.protocol} --task {first.task} --budget {first.budget}"
-        rows += _publish(part.reset_index(drop=True), out, command, shown=not as_json)
+    groups = [part.reset_index(drop=True) for _, part in frame.groupby(["protocol", "task", "budget", "data_digest"])]
+    names = [_file_name(part, "all", "") for part in groups]
+    for part, name in zip(groups, names, strict=True):
+        if names.count(name) > 1:  # the same task with other data: a folder that changed, another version
+            name += f"-{part.data_digest[0][:6]}"
+        rows += _publish(part, out, name, "xkd-bench table", shown=not as_json)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
 
@@ -195,7 +220,23 @@ def gap(
         console.print("written: " + "  ".join(str(f) for f in files), style="dim", highlight=False)
 
 
-def _publish(frame: Any, out: Path, command: str, shown: bool) -> list[dict[str, Any]]:
+def _no_records(out: Path) -> UsageError:
+    return UsageError(f"no records in {out / 'runs'}: run xkd-bench run first, or give another --out")
+
+
+def _file_name(frame: Any, what: str, told_apart_by: str) -> str:
+    """A file name for a table: protocol, task, budget, what is in it, and a short digest of what tells it apart."""
+    import re
+
+    from xkd_bench.spec import digest
+
+    first = frame.iloc[0]
+    task = first.task.rstrip("/").rpartition("/")[2] if "/" in first.task else first.task
+    words = [first.protocol, task, first.budget, what] + ([digest(told_apart_by)[:6]] if told_apart_by else [])
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", "-".join(words))
+
+
+def _publish(frame: Any, out: Path, name: str, command: str, shown: bool) -> list[dict[str, Any]]:
     """Write the tables and plots of a comparison, show the table, and return its rows for machines."""
     from rich.console import Console
 
@@ -204,7 +245,6 @@ def _publish(frame: Any, out: Path, command: str, shown: bool) -> list[dict[str,
     from xkd_bench.report.tables import terminal
 
     first = frame.iloc[0]
-    name = f"{first.protocol}-{first.task}-{first.budget}".replace(":", "-").replace("/", "-")
     files = report.write(frame, out / "tables", name, selection_rule=SELECTION, command=command)
     if shown:
         console = Console()
@@ -225,7 +265,7 @@ def _parse_options(given: Sequence[str]) -> dict[str, str]:
     return options
 
 
-def _parse_seeds(text: str | None, budget: str, task: str) -> list[int]:
+def _parse_seeds(text: str | None, budget: str) -> list[int]:
     from protocols import budget_names, load_budget
     from xkd_bench.errors import nearest
 
@@ -245,7 +285,7 @@ def _parse_seeds(text: str | None, budget: str, task: str) -> list[int]:
 
 def _command(
     methods: Sequence[str], protocol: str, task: str, budget: str, teacher: str | None, student: str | None, pairs: str,
-    options: Sequence[str], seeds: list[int], batch: int | None, alone: bool, precision: str,
+    options: Sequence[str], seeds: list[int] | None, batch: int | None, alone: bool, precision: str,
 ) -> str:  # fmt: skip
     """The command that makes this comparison again, with what differs from the defaults."""
     from protocols import load_budget
@@ -256,7 +296,7 @@ def _command(
         if value != defaults[key]:
             words.append(f"--{key} {value}")
     words += [f"--option {o}" for o in options]
-    if seeds != list(range(load_budget(budget).seeds)):
+    if seeds is not None and seeds != list(range(load_budget(budget).seeds)):
         words.append("--seeds " + (",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")))
     if batch is not None:
         words.append(f"--batch {batch}")

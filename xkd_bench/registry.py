@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from typing import Any, Literal
 
+from xkd_bench import __version__
 from xkd_bench.errors import UsageError, nearest
 
 Group = Literal["methods", "tasks"]
@@ -28,6 +29,11 @@ class Entry:
     origin: str
     group: Group
     point: EntryPoint | None = None
+
+    def version(self) -> str:
+        """Name and version of the package it comes from."""
+        dist = self.point.dist if self.point else None
+        return f"{self.origin} {dist.version if dist else __version__}"
 
     def load(self) -> Any:
         """Import it and return its class."""

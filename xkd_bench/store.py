@@ -108,7 +108,7 @@ class Store:
         if len(keys) != 1:
             what = "no record" if not keys else f"{len(keys)} records"
             raise UsageError(
-                f"{what} in {self.root / 'runs'} with a key that begins with '{prefix}': see xkd-bench table"
+                f"{what} in {self.root / 'runs'} with a key that begins with '{prefix}': see xkd-bench show"
             )
         return keys[0]
 

@@ -10,7 +10,7 @@ from xkd_bench.spec import RunSpec
 REFERENCES = ("ssl", "sup-ft")
 
 
-def comparison(method_names: Sequence[str], seeds: Sequence[int], alone: bool = False, **shared: Any) -> list[RunSpec]:
+def comparison(methods: Sequence[str], seeds: Sequence[int], alone: bool = False, **shared: Any) -> list[RunSpec]:
     """The runs of a comparison: for each seed the methods, their two controls, and the references.
 
     A method that distils from pairs is run again with a random teacher and with shuffled pairs, unless it was asked
@@ -20,14 +20,14 @@ def comparison(method_names: Sequence[str], seeds: Sequence[int], alone: bool = 
     """
     options = shared.pop("options", None)
     variants: list[dict[str, Any]] = []
-    for name in method_names:
+    for name in methods:
         asked = {"method": name, "options": options, **shared}
         variants.append(asked)
         made = RunSpec.make(**asked)
         if not alone and made.teacher not in ("none", "random") and made.pairs == "true":
             variants += [{**asked, "teacher": "random"}, {**asked, "pairs": "shuffled"}]
     if not alone:
-        variants += [{"method": name, **shared} for name in REFERENCES if name not in method_names]
+        variants += [{"method": name, **shared} for name in REFERENCES if name not in methods]
     return [RunSpec.make(seed=seed, **variant) for seed in seeds for variant in variants]
 
 

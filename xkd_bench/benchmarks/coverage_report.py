@@ -138,7 +138,7 @@ def power_markdown(power: pd.DataFrame) -> str:
             f"80% of {replicates} replicates, as are those of all larger ones. n rows a side, independent sides, level "
             "95%, ridge scores. A dash: not even 0.8.",
             "",
-            _markdown(table.reset_index()).replace("nan", "–"),
+            _markdown(table.reset_index()),
             "",
         ]
     )
@@ -146,11 +146,11 @@ def power_markdown(power: pd.DataFrame) -> str:
 
 def _markdown(table: pd.DataFrame) -> str:
     def text(value: object) -> str:
-        return (
-            f"{value:.{_DIGITS - 1}g}"
-            if isinstance(value, float) and value < 0.1
-            else (f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value))
-        )
+        if not isinstance(value, float):
+            return str(value)
+        if np.isnan(value):
+            return "–"
+        return f"{value:.{_DIGITS - 1}g}" if value < 0.1 else f"{value:.3f}".rstrip("0").rstrip(".")
 
     lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + " --- |" * table.shape[1]]
     lines += ["| " + " | ".join(text(v) for v in row) + " |" for row in table.itertuples(index=False)]

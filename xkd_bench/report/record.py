@@ -34,6 +34,19 @@ def record_view(record: dict[str, Any]) -> RenderableType:
     return Group(head, Text(), _scores(record["scores"]))
 
 
+def record_list(records: list[dict[str, Any]]) -> Table:
+    """A line a record: its key, what was run, and the mean of its scores in points."""
+    table = Table("record", "task", "protocol", "budget", "method", "teacher", "pairs", "seed", "mean", box=None)
+    for record in records:
+        spec = record["spec"]
+        changed = ", ".join(f"{k}={v}" for k, v in record["option_changes"].items())
+        method = f"{spec['method']} ({changed})" if changed else spec["method"]
+        score = f"{100 * mean(score['value'] for score in record['scores']):.1f}"
+        names = (spec["task"], spec["protocol"], spec["budget"], method, spec["teacher"], spec["pairs"])
+        table.add_row(record["key"][:8], *names, str(spec["seed"]), score)
+    return table
+
+
 def _scores(scores: list[dict[str, Any]]) -> Table:
     table = Table("trained", "labels a class", "pairs", "n test", "mean", "each draw", box=None, header_style="bold")
     settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
