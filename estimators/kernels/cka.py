@@ -231,7 +231,8 @@ def _triples(
 
 
 def _linear_triples(x: torch.Tensor, y: torch.Tensor, debiased: bool, blocks: IntArray, count: int) -> list[Triple]:
-    offsets = x.mean(0, dtype=torch.float64), y.mean(0, dtype=torch.float64)
+    # Any fixed offset gives the same value; one near the mean keeps cancellation small. Its own rounding is harmless.
+    offsets = _near_mean(x), _near_mean(y)
     if count == 1:
         return [linear_moments(x, y, *offsets).triple(debiased)]
     parts: list[LinearMoments] = []
@@ -244,11 +245,18 @@ def _linear_triples(x: torch.Tensor, y: torch.Tensor, debiased: bool, blocks: In
     return [total.triple(debiased), *((total - part).triple(debiased) for part in parts)]
 
 
+def _near_mean(x: torch.Tensor) -> torch.Tensor:
+    """Column means in the precision of x (mixed-precision sums are many times slower), in float64 if that overflows."""
+    mean = x.mean(0)
+    return (mean if bool(torch.isfinite(mean).all()) else x.mean(0, dtype=torch.float64)).double()
+
+
 def _noise_floor(x: torch.Tensor, kernel: Kernel) -> float:
     """Self-HSIC below which there is only the rounding of constant features: (1e-14 of the raw power)^2, or 1e-13."""
     if kernel.name != "linear":
         return 1e-13  # rounding of sums of kernel values near 1
-    power = float(torch.linalg.vector_norm(x, dtype=torch.float64)) ** 2
+    norm = float(torch.linalg.vector_norm(x))
+    power = (norm if math.isfinite(norm) else float(torch.linalg.vector_norm(x, dtype=torch.float64))) ** 2
     return (1e-14 * power / x.shape[0]) ** 2
 
 

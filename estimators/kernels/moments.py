@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-_BLOCK_BYTES = 2**25
+_BLOCK_BYTES = 2**22
 
 
 @dataclass
@@ -77,36 +77,38 @@ def _biased(n: int, pair: PairMoments, x: _Side, y: _Side) -> float:
 
 
 def block_rows(*widths: int) -> int:
-    """Rows in a block of about 32 MB of float64."""
+    """Rows in a block of float64 that stays near the processor."""
     return max(64, _BLOCK_BYTES // (8 * sum(widths)))
 
 
 def linear_moments(x: torch.Tensor, y: torch.Tensor, x_offset: torch.Tensor, y_offset: torch.Tensor) -> LinearMoments:
     """Moments of the rows of x and y less the offsets, block by block, in float64 whatever the dtype of the rows."""
-    total: LinearMoments | None = None
+    shapes = [(x.shape[1], y.shape[1]), (x.shape[1], x.shape[1]), (y.shape[1], y.shape[1])]
+    crosses = [torch.zeros(shape, dtype=torch.float64, device=x.device) for shape in shapes]
+    sides = [torch.zeros(3, z.shape[1], dtype=torch.float64, device=z.device) for z in (x, y)]
+    norms = torch.zeros(2, 2, dtype=torch.float64, device=x.device)
     step = block_rows(x.shape[1], y.shape[1])
     for start in range(0, x.shape[0], step):
         part = slice(start, start + step)
-        block = _block(x[part].double() - x_offset, y[part].double() - y_offset)
-        total = block if total is None else total + block
-    assert total is not None  # x has rows
-    return total
+        a, b = (z.to(torch.float64, copy=True).sub_(o) for z, o in ((x[part], x_offset), (y[part], y_offset)))
+        weights = torch.stack([torch.ones_like(a[:, 0]), _norms(a), _norms(b)])
+        # One skinny product reads a block once for its sum and for both weighted sums.
+        sides[0].addmm_(weights, a)
+        sides[1].addmm_(weights, b)
+        norms.addmm_(weights[1:], weights[1:].T)
+        for cross, left, right in zip(crosses, (a, a, b), (b, a, b), strict=True):
+            cross.addmm_(left.T, right)
+    return _collect(x.shape[0], crosses, sides, norms)
 
 
-def _block(x: torch.Tensor, y: torch.Tensor) -> LinearMoments:
-    x_norms, y_norms = torch.linalg.vector_norm(x, dim=1) ** 2, torch.linalg.vector_norm(y, dim=1) ** 2
+def _norms(block: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(block, dim=1).square()
 
-    def pair(a: torch.Tensor, b: torch.Tensor, a_norms: torch.Tensor, b_norms: torch.Tensor) -> PairMoments:
-        a_weighted = b_norms @ a
-        return PairMoments(a.T @ b, a_weighted, a_weighted if a is b else a_norms @ b, a_norms @ b_norms)
 
-    return LinearMoments(
-        x.shape[0],
-        x.sum(0),
-        y.sum(0),
-        x_norms.sum(),
-        y_norms.sum(),
-        pair(x, y, x_norms, y_norms),
-        pair(x, x, x_norms, x_norms),
-        pair(y, y, y_norms, y_norms),
-    )
+def _collect(n: int, crosses: list[torch.Tensor], sides: list[torch.Tensor], norms: torch.Tensor) -> LinearMoments:
+    """Moments from running sums; rows of a side: plain, weighted by |x|^2, weighted by |y|^2."""
+    x, y = sides
+    xy = PairMoments(crosses[0], x[2], y[1], norms[0, 1])
+    xx, yy = PairMoments(crosses[1], x[1], x[1], norms[0, 0]), PairMoments(crosses[2], y[2], y[2], norms[1, 1])
+    # Sums of squared norms are the trace of the cross products.
+    return LinearMoments(n, x[0], y[0], crosses[1].trace(), crosses[2].trace(), xy, xx, yy)
