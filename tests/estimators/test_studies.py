@@ -55,6 +55,9 @@ def test_finished_cases_are_kept_whole_and_not_run_again(tmp_path, monkeypatch):
     second = study.run_study([case()], [ladder], store)
     for one, two in zip(first, second, strict=True):
         pd.testing.assert_frame_equal(one, two)
+    half = [[*ladder, case(study="power", tv=0.05, dependence="unpaired")]]
+    store.folder.joinpath(f"{ladder[1].key}.json").unlink(missing_ok=True)
+    assert study.run_study([], half, store, finished_only=True)[1].empty
     empty = study.run_study([case(n=50)], [], study.Store(tmp_path / "other"), finished_only=True)
     assert empty[0].empty
 

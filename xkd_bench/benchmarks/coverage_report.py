@@ -136,7 +136,7 @@ def power_markdown(power: pd.DataFrame) -> str:
             "",
             "The smallest TV of a Gaussian shift, on the grid of the study, whose lower bound is above 0 in at least "
             f"80% of {replicates} replicates, as are those of all larger ones. n rows a side, independent sides, level "
-            "95%, ridge scores. A dash: not even 0.8.",
+            "95%, ridge scores. A dash: not even 0.8. Sizes that are not in the table have not been run.",
             "",
             _markdown(table.reset_index()),
             "",

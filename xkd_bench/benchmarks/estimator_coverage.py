@@ -226,13 +226,16 @@ def run_study(
             if not case.estimators:
                 one(case)
         for ladder in ladders:
-            skip = False
+            skip, begun = False, len(rows["power"])
             for case in ladder:
                 if skip:  # a smaller gap is not seen where a larger one was not
                     progress.advance(bar, _weight(case) * case.replicates)
                 else:
                     found = one(case)
-                    skip = bool(found) and all(row["detected"] < 0.8 for row in found)
+                    if not found:  # half a ladder would say that smaller gaps are not seen
+                        del rows["power"][begun:]
+                        break
+                    skip = all(row["detected"] < 0.8 for row in found)
         for case in cases:
             if case.estimators:
                 one(case)
