@@ -34,7 +34,8 @@ def fit_logistic(
 
         minimise  mean_i CE(xᵢW + b, yᵢ) + ‖W‖²_F / (2 C n)
 
-    which is scikit-learn's LogisticRegression(C=C) divided by C·n. x: [p, n, d] features of p problems, y: [p, n]
+    which is scikit-learn's LogisticRegression(C=C) divided by C·n (with two classes scikit-learn fits one weight
+    vector, not two: its C is then twice ours). x: [p, n, d] features of p problems, y: [p, n]
     labels in 0..k-1, strengths: [g] values of C. The problems are solved together by L-BFGS, in float64, along the path
     from the strongest regularisation to the weakest, each starting from the solution before.
     tolerance: on the largest entry of the gradient of the objective above.

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 
 from xkd_bench import __version__, tasks
 from xkd_bench.errors import UsageError
+from xkd_bench.models.encoders import build_encoder
 from xkd_bench.sampling import draw_labels
 from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.context import Context, Report
@@ -68,7 +69,17 @@ class Runner:
         run = self.context(spec)
         for per_class in run.protocol.label_counts():
             draw_labels(run.split, per_class, seed=spec.seed, draw=0)
-        if run.method.distils and spec.batch is not None and spec.batch > run.sampler().batch:
+        build_encoder(spec.student, run.data.target.data.shape[1], run.budget.target_size)
+        if not run.method.distils:
+            return
+        for fraction in run.protocol.pair_fractions:
+            room = run.sampler(fraction).batch
+            if room < run.method.smallest_batch(run.options):
+                raise UsageError(
+                    f"{fraction:.0%} of the pairs of {spec.task} leave a batch of {room}, and {spec.method} with these "
+                    f"options needs {run.method.smallest_batch(run.options)}: use a task with more pairs"
+                )
+        if spec.batch is not None and spec.batch > run.sampler().batch:
             sampler = run.sampler()
             what = "distinct concepts" if sampler.positives == "distinct" else "items"
             raise UsageError(

@@ -46,20 +46,12 @@ class Store:
         return folder.with_name(f"{folder.name}.work")
 
     def has(self, stage: str, key: str) -> bool:
-        """Whether the stage is there, whole and uncorrupted. A corrupt one is removed, with a warning."""
+        """Whether the stage is there, whole and uncorrupted."""
         folder = self.folder(stage, key)
-        if not folder.is_dir():
-            return False
-        problem = _problem(folder)
-        if problem is None:
-            return True
-        log.warning("%s %s is corrupt (%s): it is made again", stage, key, problem)
-        with self._writing(folder.parent):
-            shutil.rmtree(folder, ignore_errors=True)
-        return False
+        return folder.is_dir() and _problem(folder) is None
 
     def compute(self, stage: str, key: str, make: Callable[[Path], None]) -> Path:
-        """The stage's folder; `make` fills a temporary one if it is not there yet. One process makes a key."""
+        """The stage's folder; `make` fills a temporary one if it is missing or corrupt. One process makes a key."""
         folder = self.folder(stage, key)
         if self.has(stage, key):
             return folder
@@ -69,8 +61,7 @@ class Store:
             if self.has(stage, key):
                 return folder
             with self._writing(folder.parent):
-                for stale in folder.parent.glob(f".{key}.*"):
-                    shutil.rmtree(stale, ignore_errors=True)  # of a process that was killed: we hold its lock
+                self._clear(folder)
                 temporary = folder.with_name(f".{key}.{os.getpid()}")
                 temporary.mkdir()
                 try:
@@ -82,6 +73,14 @@ class Store:
                     raise
                 shutil.rmtree(self.work_folder(stage, key), ignore_errors=True)
         return folder
+
+    def _clear(self, folder: Path) -> None:
+        """Remove what a killed process or a broken disk left of a folder whose lock we hold."""
+        for stale in folder.parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        if folder.is_dir():
+            log.warning("%s is corrupt (%s): it is made again", folder, _problem(folder))
+            shutil.rmtree(folder)
 
     def records(self) -> list[dict[str, Any]]:
         """All whole records, in the order of their keys."""

@@ -1,6 +1,7 @@
 """The one training loop: devices and precision by Lightning Fabric, schedules, checkpoints, a stop on a broken loss."""
 
 import io
+import logging
 import math
 import os
 import time
@@ -33,6 +34,7 @@ def make_fabric(device: str = "auto", precision: str = "32") -> Fabric:
         raise UsageError("device 'cuda' was asked for, but torch sees no CUDA device here: use --device cpu or auto")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     modes = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
     if precision not in modes:
         raise UsageError(f"precision '{precision}' is not known: use {', '.join(modes)}")

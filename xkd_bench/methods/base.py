@@ -18,9 +18,9 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
-    """What a step sees.
+    """What a step sees. (Not frozen: Lightning Fabric converts its tensors for mixed precision.)
 
     views: one or more augmented versions of the same n target items, each [n, channels, h, w] in [0, 1].
     teacher: [n, d] features of the paired source items, without gradient; None for methods without pairs.
@@ -71,6 +71,11 @@ class Method(nn.Module):
     def batch_positives(cls, options: Any) -> str:
         """`distinct`: no concept twice in a batch. `all`: it may be, and the loss knows (see Batch.concept)."""
         return getattr(options, "positives", "distinct")
+
+    @classmethod
+    def smallest_batch(cls, options: Any) -> int:
+        """The fewest items that a loss is defined on."""
+        return 2
 
     @classmethod
     def parse_options(cls, name: str, given: dict[str, Any]) -> Options:

@@ -35,6 +35,10 @@ class CMD(Method):
         self.projector = Projector(student.dim, teacher.dim)
         self.register_buffer("teacher_mean", teacher.mean * options.centre_teacher)
 
+    @classmethod
+    def smallest_batch(cls, options: CMDOptions) -> int:
+        return 2 if options.include_self else 3
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.teacher is not None
         z_a = centred(batch.teacher, self.get_buffer("teacher_mean"))

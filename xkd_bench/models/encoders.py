@@ -106,6 +106,10 @@ def build_encoder(name: str, channels: int, size: int) -> Encoder:
     model = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0, **extra)
     # Some heads (MobileNetV3) widen the features after pooling: ask the network, not its declaration.
     model.eval()
-    with torch.no_grad():
-        dim = model(torch.zeros(1, channels, size, size)).shape[1]
+    try:
+        with torch.no_grad():
+            dim = model(torch.zeros(1, channels, size, size)).shape[1]
+    except (RuntimeError, AssertionError, ValueError) as error:
+        what = f"{channels} × {size} × {size} inputs"
+        raise UsageError(f"student '{name}' cannot take {what}: {str(error).splitlines()[0]}") from error
     return Encoder(model.train(), dim, name, channels)

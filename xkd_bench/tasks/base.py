@@ -126,6 +126,10 @@ def check_split(data: TaskData, split: Split) -> Split:
         if len(labels) and (labels.min() < 0 or labels.max() >= n_classes):
             raise UsageError(f"a label of {name} is outside 0..{n_classes - 1}")
         empty = np.setdiff1d(np.arange(n_classes), labels)
+        if not len(items):
+            raise UsageError(
+                f"no item is in {name}: a split needs items to learn from, to choose with and to report on"
+            )
         if name != "val" and len(empty):
             raise UsageError(f"class '{split.classes[empty[0]]}' has no item in {name}: merge or drop it")
     return split
