@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from xkd_bench.analysis.gap import COLUMNS, ENTRIES, explain, features, gap_table, read_features
-from xkd_bench.report.forest import forest, write_forest
+from xkd_bench.report.forest import forest
+from xkd_bench.report.gap import write
 
 QUICK = [key for key in ENTRIES if not key.startswith(("tv_c", "tv_t", "tv_w", "tv_j", "henze", "tv_s"))]
 
@@ -161,11 +162,11 @@ def test_forest_shows_every_row_and_writes_whole_files(tmp_path, sides):
     assert len(figure.axes) == 3
     texts = [t.get_text() for ax in figure.axes for t in ax.texts]
     assert "undefined" in texts
-    first, second = write_forest(figure, tmp_path / "new", "gap"), write_forest(figure, tmp_path / "again", "gap")
-    assert [p.name for p in first] == ["gap.png", "gap.svg"]
-    assert first[0].read_bytes()[:4] == b"\x89PNG"
+    first, second = (write(table, tmp_path / where, "gap", "Modality gap", "60 pairs", "x") for where in ("a", "b"))
+    assert [p.name for p in first] == ["gap.md", "gap.csv", "gap.png", "gap.svg"]
+    assert first[2].read_bytes()[:4] == b"\x89PNG"
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
-    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["gap.png", "gap.svg"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(p.name for p in first)
 
 
 def test_forest_of_nothing_is_refused(sides):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,25 +62,6 @@ def forest(estimates: pd.DataFrame, title: str, words: str = "") -> Figure:
         heading(fig, title, words, 0.12)
         _legend(fig, list(dict.fromkeys(estimates["kind"])))
     return fig
-
-
-def write_forest(figure: Figure, folder: Path | str, name: str) -> list[Path]:
-    """Write folder/name.png and .svg, each whole or not at all; return the paths."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for ending in ("png", "svg"):
-        path = folder / f"{name}.{ending}"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with plain():
-                metadata = {"Date": None} if ending == "svg" else {"Software": None}
-                figure.savefig(temporary, format=ending, dpi=200, metadata=metadata)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        paths.append(path)
-    return paths
 
 
 def _label(name: str) -> str:

@@ -1,7 +1,6 @@
 """The table of modality-gap estimates: for the terminal, as Markdown and as CSV, and its forest plot."""
 
 import math
-import os
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xkd_bench.report.forest import TITLES, forest, write_forest
+from xkd_bench.report import plots
+from xkd_bench.report.atomic import write_all
+from xkd_bench.report.forest import TITLES, forest
 
 Explain = Callable[[str], str]
 
@@ -78,13 +79,11 @@ def markdown(estimates: pd.DataFrame, title: str, command: str, image: str) -> s
 
 def write(estimates: pd.DataFrame, folder: Path, name: str, title: str, words: str, command: str) -> list[Path]:
     """Write name.md, .csv, .png and .svg into the folder, each whole or not at all."""
-    images = write_forest(forest(estimates, title, words), folder, name)
-    texts = {"md": markdown(estimates, title, command, f"{name}.png"), "csv": estimates.to_csv(index=False)}
-    paths = []
-    for ending, text in texts.items():
-        path = folder / f"{name}.{ending}"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-        paths.append(path)
-    return paths + images
+    figure = forest(estimates, title, words)
+    contents = {
+        "md": markdown(estimates, title, command, f"{name}.png").encode(),
+        "csv": estimates.to_csv(index=False).encode(),
+        "png": plots.png(figure),
+        "svg": plots.svg(figure),
+    }
+    return write_all(folder, name, contents)
