@@ -121,7 +121,7 @@ def test_a_corrupt_stage_is_noticed_and_made_again(store, damage, caplog):
     with caplog.at_level(logging.WARNING, "xkd_bench"):
         store.compute("students", "k", write("new"))
     assert (folder / "sub" / "a.txt").read_text() == "new"
-    assert "students k is corrupt" in caplog.text
+    assert "students/k is corrupt" in caplog.text
     assert store.compute("students", "k", never) == folder
 
 
