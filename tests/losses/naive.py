@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from torch import Tensor
 
 
@@ -71,3 +72,44 @@ def cmd(
         sums["kl"] += sum(x * math.log(x / y) for x, y in zip(p, q, strict=True) if x > 0)
         sums["tv"] += sum(abs(x - y) for x, y in zip(p, q, strict=True)) / 2
     return {name: value / len(a) for name, value in sums.items()}
+
+
+def pooled(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Adaptive average pooling of [n, c, h, w]: cell i covers rows floor(i·h/height) up to ceil((i+1)·h/height)."""
+    h, w = x.shape[2:]
+    out = np.empty((*x.shape[:2], height, width))
+    for i in range(height):
+        for j in range(width):
+            rows = slice(i * h // height, -(-(i + 1) * h // height))
+            columns = slice(j * w // width, -(-(j + 1) * w // width))
+            out[..., i, j] = x[..., rows, columns].mean((2, 3))
+    return out
+
+
+def together(b: Tensor, a: Tensor) -> list[np.ndarray]:
+    """Both as arrays, on the smaller grid."""
+    if b.ndim == 2:
+        return [b.numpy(), a.numpy()]
+    height, width = (min(p, q) for p, q in zip(b.shape[2:], a.shape[2:], strict=True))
+    return [pooled(x.numpy(), height, width) for x in (b, a)]
+
+
+def mean_square(x: np.ndarray, y: np.ndarray) -> float:
+    return sum((p - q) ** 2 for p, q in zip(x.ravel().tolist(), y.ravel().tolist(), strict=True)) / x.size
+
+
+def cmst(levels_b: list[Tensor], levels_a: list[Tensor]) -> float:
+    return sum(mean_square(*together(b, a)) for b, a in zip(levels_b, levels_a, strict=True))
+
+
+def attention(f: np.ndarray) -> np.ndarray:
+    rows = []
+    for item in f:
+        energy = [float(sum(v * v for v in item[:, i, j])) for i in range(f.shape[2]) for j in range(f.shape[3])]
+        length = math.sqrt(sum(e * e for e in energy))
+        rows.append([e / length for e in energy])
+    return np.array(rows)
+
+
+def attention_transfer(levels_b: list[Tensor], levels_a: list[Tensor]) -> float:
+    return sum(mean_square(*(attention(x) for x in together(b, a))) for b, a in zip(levels_b, levels_a, strict=True))
