@@ -21,7 +21,9 @@ class Card:
 
     `pairing` says what a pair shares: the very thing drawn or photographed (`instance`), or only its
     category (`class`). Pairs by class carry the label, so such a task distils on some classes and scores
-    on others. `origin` tags every figure that rests on rendered or simulated data.
+    on others. `origin` tags every figure that rests on rendered or simulated data. `aligned`: source and target of a
+    pair lie on one grid of pixels, in the same row of both `Items`. `single_modality`: source and target are the same
+    pictures (sets on which network is distilled into network, not modality into modality).
     """
 
     name: str
@@ -32,6 +34,8 @@ class Card:
     origin: Literal["real", "rendered", "simulated"]
     licence: str
     kind: Literal["classification", "segmentation"] = "classification"
+    aligned: bool = False
+    single_modality: bool = False
     target_kind: Literal["image", "depth", "audio", "vector"] = "image"
 
 
@@ -39,7 +43,8 @@ class Card:
 class Items:
     """All items of one modality.
 
-    data: [n, channels, height, width] uint8 (images). May be memory-mapped: read, never written.
+    data: [n, channels, height, width] uint8 (images). May be memory-mapped: read, never written. Images need not be
+    square.
     concept: [n] items with the same concept in the two modalities are pairs.
     group: [n] near-duplicates share a group; no group is in two of train, val and test.
     """
@@ -53,12 +58,30 @@ class Items:
 
 
 @dataclass(frozen=True)
+class LabelMaps:
+    """Label maps of the target items of a dense task, on the grid of `target.data`.
+
+    data: [n_target, h, w] uint8: a class, or `ignore` (where padded, not labelled, or not scored). May be
+    memory-mapped. pixels: [n_target, n_classes] how many of each class. palette: [n_classes, 3] uint8, to show them.
+    labelled: [n_target] whether the item has a label map at all.
+    """
+
+    data: NDArray[np.uint8]
+    pixels: Index
+    labelled: NDArray[np.bool_]
+    palette: NDArray[np.uint8]
+    ignore: int = 255
+
+
+@dataclass(frozen=True)
 class Split:
     """Which items play which part, for one seed. All are indices, sorted, without repeats.
 
     pairs_source, pairs_target: what distillation sees, without labels.
     train, val, test: target items with labels: to draw labels from, to choose with, and to report on.
-    label: [n_target] class of each target item, -1 for those outside train, val and test.
+    label: [n_target] class of each target item, -1 for those outside train, val and test. Of a dense task -1
+    throughout: its labels are `TaskData.maps`.
+    absent: classes of a dense task without a pixel in train or in test: not scored, and listed.
     """
 
     pairs_source: Index
@@ -68,12 +91,19 @@ class Split:
     test: Index
     label: Index
     classes: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+
+
+Size = int | tuple[int, int]
+"""Pixels: of a square's side, or (height, width)."""
 
 
 class Task(ABC):
     """A task is made from its name (`folder:PATH` passes `PATH` as `argument`), which is cheap, then loaded."""
 
     card: Card
+    skip_bad: bool = False
+    """Go on without the files that cannot be read; `TaskData.skipped` names them. Else `load` raises, and lists them."""
 
     def __init__(self, argument: str = "") -> None:
         """Check `argument`; read no data. Raise UsageError with one line if it cannot be meant."""
@@ -92,6 +122,11 @@ class TaskData(ABC):
     target: Items
     digest: str
     """sha256 (hex) of all that a result can depend on: arrays, concepts, groups, labels, class names."""
+
+    maps: LabelMaps | None = None
+    """Of dense tasks (`card.kind` is segmentation) only."""
+    skipped: tuple[str, ...] = ()
+    """Files that were left out because they cannot be read (`Task.skip_bad`)."""
 
     @abstractmethod
     def split(self, seed: int) -> Split:
