@@ -1,11 +1,10 @@
 """Student encoders: a network that maps images to features, by name.
 
-For small images: `conv4-wW`, the four-layer network of the few-shot literature, and `resnetD-wW`, CIFAR-style residual
-networks (3x3 stem, no max-pooling) of D layers; both are W channels wide at first and 8W at last. Any other name is
+`conv4-wW`, `resnetD-wW` for small images and `mlp-wW` for vectors are this project's (`small.py`). Any other name is
 timm's (`resnet50`, `mobilenetv3_small_100`, `vit_tiny_patch16_224`).
 """
 
-import re
+from functools import cached_property
 from typing import Any
 
 import timm
@@ -14,102 +13,77 @@ from torch import Tensor, nn
 
 from xkd_bench.catalogue import STUDENTS
 from xkd_bench.errors import UsageError, nearest
+from xkd_bench.models import small
+from xkd_bench.models.features import Features as Features
+from xkd_bench.models.features import Staged, features_of, stage_shapes
 
-_SMALL = re.compile(r"(conv|resnet)(\d+)-w(\d+)")
 
-
-class Encoder(nn.Module):
+class Encoder(Staged):
     """A backbone with pooled features.
 
     `forward` maps uint8-scaled floats in [0, 1], [n, channels, h, w], to features [n, dim]. Inputs are centred to
-    [-1, 1] here, so that callers and stored weights never differ in it.
+    [-1, 1] here, so that callers and stored weights never differ in it. Vectors, [n, channels], are taken as they are.
+    size: (h, w) of the inputs that it was built for, () for vectors.
     """
 
-    def __init__(self, backbone: nn.Module, dim: int, name: str, channels: int) -> None:
+    def __init__(self, backbone: nn.Module, dim: int, name: str, channels: int, size: tuple[int, ...]) -> None:
         super().__init__()
-        self.backbone, self.dim, self.name, self.channels = backbone, dim, name, channels
+        self.backbone, self.dim, self.name, self.channels, self.size = backbone, dim, name, channels, size
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.backbone(x * 2 - 1)
+        return self.backbone(self._input(x))
 
+    def features(self, x: Tensor) -> Features:
+        """The features of `forward` and the stages' maps, from one pass."""
+        return features_of(self.backbone, self._input(x))
 
-class _Residual(nn.Module):
-    """A basic block: two 3x3 convolutions, and a 1x1 shortcut where the shape changes (He et al. 2016)."""
+    @cached_property
+    def stages(self) -> tuple[tuple[int, int, int], ...]:
+        """(channels, h, w) of each map for inputs of `size`, early to late."""
+        return stage_shapes(self, self.channels, self.size)
 
-    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(n_out),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(n_out),
-        )
-        same = stride == 1 and n_in == n_out
-        shortcut = (nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
-        self.shortcut = nn.Identity() if same else nn.Sequential(*shortcut)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.shortcut(x))
-
-
-def _small_resnet(depth: int, width: int, channels: int) -> tuple[nn.Module, int]:
-    """depth = 6 n + 2 with n blocks a stage; widths W, 2W, 4W, 8W from the stem on; each step halves the image."""
-    blocks = (depth - 2) // 6
-    layers: list[nn.Module] = [
-        nn.Conv2d(channels, width, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    ]
-    for stage in range(3):
-        n_in, n_out = width << stage, width << (stage + 1)
-        layers += [_Residual(n_in if i == 0 else n_out, n_out, 2 if i == 0 else 1) for i in range(blocks)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), width * 8
-
-
-def _conv4(width: int, channels: int) -> tuple[nn.Module, int]:
-    """Four 3x3 convolutions, W, 2W, 4W, 8W wide; the first three halve the image."""
-    layers: list[nn.Module] = []
-    n_in = channels
-    for stage, stride in enumerate((2, 2, 2, 1)):
-        n_out = width << stage
-        layers += [nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
-        n_in = n_out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), n_in
+    def _input(self, x: Tensor) -> Tensor:
+        return x * 2 - 1 if x.ndim == 4 else x
 
 
 def check_student(name: str) -> None:
     """Raise UsageError if no student has this name; builds nothing."""
-    if small := _SMALL.fullmatch(name):
-        kind, depth, width = small[1], int(small[2]), int(small[3])
-        if kind == "conv" and depth != 4:
-            raise UsageError(f"student '{name}': a plain network has 4 layers (conv4-w{width}), not {depth}")
-        if kind == "resnet" and (depth < 8 or depth % 6 != 2):
-            raise UsageError(f"student '{name}': a small ResNet has 6n + 2 layers (8, 14, 20, …), not {depth}")
-        if width < 1:
-            raise UsageError(f"student '{name}': a network is 1 channel wide or more")
-    elif not timm.is_model(name):
+    if small.parse(name) is None and not timm.is_model(name):
         raise nearest("student", name, [*STUDENTS, *timm.list_models()])
 
 
-def build_encoder(name: str, channels: int, size: int) -> Encoder:
+def build_encoder(name: str, channels: int, size: int | tuple[int, ...]) -> Encoder:
     """A freshly initialised encoder from torch's global generator.
 
-    name: see the module's docstring. channels: of the input. size: of the input in pixels, for networks that need it.
+    name: see the module's docstring. channels: of the input, or the length of vectors. size: of the input in pixels,
+    one number for squares or (h, w); () for vectors. UsageError where the network cannot take such inputs.
     """
     check_student(name)
-    if small := _SMALL.fullmatch(name):
-        depth, width = int(small[2]), int(small[3])
-        backbone, dim = _conv4(width, channels) if small[1] == "conv" else _small_resnet(depth, width, channels)
-        return Encoder(backbone, dim, name, channels)
-    extra: dict[str, Any] = {"img_size": size} if name.startswith(("vit", "deit", "swin")) else {}
-    model = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0, **extra)
-    # Some heads (MobileNetV3) widen the features after pooling: ask the network, not its declaration.
-    model.eval()
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    ours = small.parse(name)
+    takes_vectors = ours is not None and ours[0] == "mlp"
+    if takes_vectors != (size == ()):
+        kind = ("vectors", "images") if takes_vectors else ("images", "vectors")
+        raise UsageError(f"student '{name}' takes {kind[0]}, and these are {kind[1]}")
+    if ours:
+        return Encoder(*small.build(*ours, channels), name, channels, size)
+    return _timm_encoder(name, channels, size)
+
+
+def _timm_encoder(name: str, channels: int, size: tuple[int, ...]) -> Encoder:
+    what = f"{channels} × {size[0]} × {size[1]} inputs"
+    extra: dict[str, Any] = {"img_size": size} if _is_of_one_size(name) else {}
     try:
+        model = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0, **extra).eval()
+        # Some heads (MobileNetV3) widen the features after pooling: ask the network, not its declaration.
         with torch.no_grad():
-            dim = model(torch.zeros(1, channels, size, size)).shape[1]
-    except (RuntimeError, AssertionError, ValueError) as error:
-        what = f"{channels} × {size} × {size} inputs"
-        raise UsageError(f"student '{name}' cannot take {what}: {str(error).splitlines()[0]}") from error
-    return Encoder(model.train(), dim, name, channels)
+            dim = model(torch.zeros(1, channels, *size)).shape[1]
+    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"student '{name}' cannot take {what}: {reason}") from error
+    return Encoder(model.train(), dim, name, channels, size)
+
+
+def _is_of_one_size(name: str) -> bool:
+    """Whether a network of timm is built for one size of inputs."""
+    return name.startswith(("vit", "deit", "swin"))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from xkd_bench.catalogue import TEACHERS
 from xkd_bench.errors import UsageError, nearest
 from xkd_bench.models.encoders import Encoder
+from xkd_bench.models.features import Features, Staged, features_of
 
 
 def check_teacher(name: str) -> None:
@@ -29,7 +30,7 @@ def check_teacher(name: str) -> None:
         raise nearest("teacher", name, list(TEACHERS))
 
 
-class TeacherEncoder(nn.Module):
+class TeacherEncoder(Staged):
     """A network with pooled features that is never trained: [n, 3, h, w] in [0, 1] -> [n, dim].
 
     It stays in evaluation mode (`train()` does nothing) and its parameters need no gradient.
@@ -47,9 +48,17 @@ class TeacherEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
+        return self.backbone(self._input(x))
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Features:
+        """The features of `forward` and the stages' maps, from one pass."""
+        return features_of(self.backbone, self._input(x))
+
+    def _input(self, x: Tensor) -> Tensor:
         if x.shape[1] == 1 and self.get_buffer("mean").shape[1] == 3:
             x = x.expand(-1, 3, -1, -1)
-        return self.backbone((x - self.get_buffer("mean")) / self.get_buffer("std"))
+        return (x - self.get_buffer("mean")) / self.get_buffer("std")
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
