@@ -1,0 +1,48 @@
+"""The command line: parses, calls, prints. One file a command; everything heavy is imported when a command needs it."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from xkd_bench import __version__
+from xkd_bench.cli import gap, list_, run, show, table
+from xkd_bench.errors import TrainingError, UsageError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Evaluate cross-modality knowledge distillation: methods, controls, fixed protocols, honest tables.",
+)
+
+# In the order of --help. A new command is a file, its name in the import above, and a line here.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "list": list_.list_,
+    "show": show.show,
+    "table": table.table,
+    "gap": gap.gap,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+@app.callback(invoke_without_command=True)
+def _version(show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    if show:
+        typer.echo(f"xkd-bench {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: what the user can mend is one line and an exit code, never a traceback."""
+    logging.basicConfig(format="xkd-bench: %(message)s", level=logging.WARNING)
+    try:
+        app()
+    except (UsageError, TrainingError) as error:
+        typer.echo(f"xkd-bench: {error}", err=True)
+        sys.exit(error.exit_code)

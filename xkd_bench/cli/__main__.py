@@ -1,0 +1,3 @@
+from xkd_bench.cli import main
+
+main()

@@ -1,0 +1,36 @@
+"""`xkd-bench list`: the names that other commands take."""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+Listed = Literal["tasks", "methods", "protocols", "budgets", "teachers", "students"]
+
+
+def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
+    """List the names that `run` takes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "what it is", "from", box=None, header_style="bold")
+    for row in _listing(what):
+        table.add_row(*row)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _listing(what: Listed) -> list[tuple[str, str, str]]:
+    if what in ("tasks", "methods"):
+        from xkd_bench.registry import entries
+
+        return [(e.name, e.summary, e.origin) for e in entries(what).values()]
+    if what in ("protocols", "budgets"):
+        import protocols
+
+        if what == "protocols":
+            return [(p.name, p.summary, p.source) for p in map(protocols.load_protocol, protocols.protocol_names())]
+        return [(b.name, b.summary, b.source) for b in map(protocols.load_budget, protocols.budget_names())]
+    from xkd_bench import catalogue
+
+    names = catalogue.TEACHERS if what == "teachers" else catalogue.STUDENTS
+    return [(name, summary, "xkd-bench") for name, summary in names.items()]
