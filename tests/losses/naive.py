@@ -113,3 +113,14 @@ def attention(f: np.ndarray) -> np.ndarray:
 
 def attention_transfer(levels_b: list[Tensor], levels_a: list[Tensor]) -> float:
     return sum(mean_square(*(attention(x) for x in together(b, a))) for b, a in zip(levels_b, levels_a, strict=True))
+
+
+def crd(anchor: Tensor, candidates: Tensor, tau: float, z: float, n_data: int) -> tuple[float, list[list[float]]]:
+    """CRD's half in probabilities, and its scores."""
+    k = candidates.shape[1] - 1
+    scores = [[dot(a, c) / tau for c in unit(own)] for a, own in zip(unit(anchor), candidates, strict=True)]
+    total = 0.0
+    for row in scores:
+        h = [math.exp(s) / z / (math.exp(s) / z + k / n_data) for s in row]
+        total -= math.log(h[0]) + sum(math.log(1 - x) for x in h[1:])
+    return total / len(scores), scores
