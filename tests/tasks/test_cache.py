@@ -53,6 +53,26 @@ def test_keys_and_names_are_kept_apart(folder):
     assert build.calls == 3
 
 
+@pytest.mark.parametrize("dtype", ["float16", "int32"])
+def test_other_types_have_room_and_copies_of_their_own(folder, dtype):
+    values = np.linspace(-3, 3, 24).reshape(2, 3, 4).astype(dtype)
+
+    def build(allocate):
+        out = allocate(values.shape)
+        assert out.dtype == dtype
+        out[:] = values
+        return out
+
+    cached("a", "key", Build())
+    for _ in range(2):
+        array, digest = cached("a", "key", build, dtype)
+        assert array.dtype == dtype
+        assert (array == values).all()
+        assert digest == sha256(values)
+        assert isinstance(array, np.memmap)
+    assert len(list(folder.glob("*.npy"))) == 2
+
+
 def test_an_array_made_elsewhere_is_kept_too(folder):
     array, digest = cached("a", "key", lambda allocate: ARRAY.copy())
     assert digest == sha256(ARRAY)
@@ -168,11 +188,11 @@ def test_a_cache_that_cannot_be_written_is_done_without(folder, caplog):
 
 
 def test_a_full_disk_is_done_without(folder, monkeypatch, caplog):
-    def full(path, shape):
+    def full(path, shape, dtype):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_cache, "_room", full)
-    monkeypatch.setattr(_cache, "_keep", lambda path, array, digest: full(path, None))
+    monkeypatch.setattr(_cache, "_keep", lambda path, array, digest: full(path, None, None))
     array, digest = cached("a", "key", Build())
     assert (array == ARRAY).all()
     assert digest == sha256(ARRAY)

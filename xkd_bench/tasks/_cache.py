@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-Array = NDArray[np.uint8]
+Array = NDArray[Any]
 _LOG = logging.getLogger(__name__)
 _LAYOUT = 1
 _ZEROS = 1 << 24
@@ -40,19 +41,22 @@ def sha256(*parts: object) -> str:
 
 
 Allocate = Callable[[tuple[int, ...]], Array]
-"""Room for an array of bytes of this shape: in the cache folder where that can be written, else in memory."""
+"""Room for an array of this shape: in the cache folder where that can be written, else in memory."""
 
 
-def cached(name: str, key: str, build: Callable[[Allocate], Array]) -> tuple[Array, str]:
+def cached(name: str, key: str, build: Callable[[Allocate], Array], dtype: DTypeLike = np.uint8) -> tuple[Array, str]:
     """The array that `build` makes, and its sha256; read from the cache where an intact copy is.
 
     name: for people, in the file name. key: all that the array depends on. build: makes the array, best in the room
-    that it is given, for then it need not fit in memory. A damaged copy is built anew with one line in the log.
+    that it is given, for then it need not fit in memory. dtype: of that room (images are uint8, spectrograms float16;
+    what `build` returns is kept as it is). A damaged copy is built anew with one line in the log.
     Where the cache cannot be written (no space, no permission), the array is kept in memory.
     """
     from filelock import FileLock, Timeout
 
-    path = cache_dir() / f"{name}-{sha256(_LAYOUT, key)[:20]}.npy"
+    kind = np.dtype(dtype)
+    own = () if kind == np.uint8 else (kind.str,)
+    path = cache_dir() / f"{name}-{sha256(_LAYOUT, key, *own)[:20]}.npy"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
@@ -63,16 +67,12 @@ def cached(name: str, key: str, build: Callable[[Allocate], Array]) -> tuple[Arr
             lock.acquire()
     except OSError as error:
         _warn(path, error)
-        array = build(_in_memory)
+        array = build(lambda shape: np.empty(shape, kind))
         return array, sha256(array)
     try:
-        return _read(path) or _made(path, build)
+        return _read(path) or _made(path, build, kind)
     finally:
         lock.release()
-
-
-def _in_memory(shape: tuple[int, ...]) -> Array:
-    return np.empty(shape, np.uint8)
 
 
 def _warn(path: Path, error: OSError) -> None:
@@ -96,7 +96,7 @@ def _read(path: Path) -> tuple[Array, str] | None:
     return None
 
 
-def _made(path: Path, build: Callable[[Allocate], Array]) -> tuple[Array, str]:
+def _made(path: Path, build: Callable[[Allocate], Array], dtype: np.dtype[Any]) -> tuple[Array, str]:
     """Build beside `path`, then move there. Rooms that `build` does not return are thrown away.
 
     The caller holds the lock, so whatever else lies beside `path` was left by a process that was killed.
@@ -104,10 +104,10 @@ def _made(path: Path, build: Callable[[Allocate], Array]) -> tuple[Array, str]:
 
     def on_disk(shape: tuple[int, ...]) -> Array:
         try:
-            return _room(path, shape)
+            return _room(path, shape, dtype)
         except OSError as error:
             _warn(path, error)
-            return _in_memory(shape)
+            return np.empty(shape, dtype)
 
     _clear(path)
     try:
@@ -133,10 +133,10 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f"{path.stem}-{uuid4().hex}.tmp")
 
 
-def _room(path: Path, shape: tuple[int, ...]) -> Array:
+def _room(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """A writable array on a file beside `path`. The space is taken at once: a full disk is an OSError, not a crash."""
     file = _temporary(path)
-    array: Array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    array: Array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
     with file.open("rb+") as handle:
         handle.seek(array.offset)  # type: ignore[attr-defined]
         for left in range(array.nbytes, 0, -_ZEROS):

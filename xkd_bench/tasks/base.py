@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xkd_bench.errors import UsageError
+from xkd_bench.tasks._packages import Package, Report, damage, fetch_all, silent, unpacked
 
 Index = NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -23,7 +26,9 @@ class Card:
     category (`class`). Pairs by class carry the label, so such a task distils on some classes and scores
     on others. `origin` tags every figure that rests on rendered or simulated data. `aligned`: source and target of a
     pair lie on one grid of pixels, in the same row of both `Items`. `single_modality`: source and target are the same
-    pictures (sets on which network is distilled into network, not modality into modality).
+    pictures (sets on which network is distilled into network, not modality into modality). `lineage`: the families that
+    source and target descend from, where some of a task's modalities are made after others: what is measured on
+    modalities of one family is not independent evidence ("" for one that stands alone).
     """
 
     name: str
@@ -37,6 +42,7 @@ class Card:
     aligned: bool = False
     single_modality: bool = False
     target_kind: Literal["image", "depth", "audio", "vector"] = "image"
+    lineage: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,10 @@ class Task(ABC):
 
     card: Card
     skip_bad: bool = False
-    """Go on without the files that cannot be read; `TaskData.skipped` names them. Else `load` raises, and lists them."""
+    """Go on without files that cannot be read; `TaskData.skipped` names them. Else `load` raises, and lists them."""
+
+    packages: tuple[Package, ...] = ()
+    """What `prepare` fetches; `load` finds it with `folder`. An instance may need fewer than its class."""
 
     def __init__(self, argument: str = "") -> None:
         """Check `argument`; read no data. Raise UsageError with one line if it cannot be meant."""
@@ -113,6 +122,33 @@ class Task(ABC):
     @abstractmethod
     def load(self, source_size: int, target_size: int, progress: Progress | None = None) -> "TaskData":
         """Read (or rasterise, once) both modalities at the asked sizes in pixels; `progress` is told how far it is."""
+
+    def prepare(self, report: Report = silent) -> None:
+        """Get what `load` needs and does not come with the package; what is there and intact is kept.
+
+        Fetches `packages`. Tasks that render or decode beforehand do so here, after `super().prepare(report)`.
+        Raises UsageError that lists all that could not be had.
+        """
+        fetch_all(self.packages, report)
+
+    def ready(self) -> bool:
+        """Whether `load` has all it needs; looks at no bytes."""
+        return all(unpacked(package) for package in self.packages)
+
+    def check(self) -> list[str]:
+        """What is missing or damaged of what `prepare` got: a line each, all of them. Reads every byte."""
+        return [line for package in self.packages for line in damage(package)]
+
+    def folder(self, package: Package) -> Path:
+        """The folder with a package's files; raises UsageError that says how to prepare the task if it is not there."""
+        if (folder := unpacked(package)) is None:
+            raise self.not_prepared()
+        return folder
+
+    def not_prepared(self) -> UsageError:
+        """The one line for a task whose data is not here yet."""
+        name = self.card.name
+        return UsageError(f"task '{name}' is not prepared: xkd-bench data prepare {quote(name)}")
 
 
 class TaskData(ABC):
