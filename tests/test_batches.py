@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tests.toy import ToyData
-from xkd_bench.batches import LabelledBatches, PairBatches
+from xkd_bench.batches import Known, LabelledBatches, PairBatches
 from xkd_bench.models.teachers import TeacherEncoder
 from xkd_bench.sampling import pair_sampler
 
@@ -26,7 +26,7 @@ def pair_batches(data: ToyData, augmentation: str = "none", views: int = 1, **op
 def test_views_are_of_the_sampled_items_and_features_of_their_partners(data):
     batches = pair_batches(data)
     features = torch.arange(len(data.source)).float()[:, None] * torch.tensor([1.0, -1.0])
-    batches.show_features(features)
+    batches.show_features(Known(features))
     seen = list(batches(3))
     assert len(seen) == len(batches) == 56 // 8
     for batch, (target, source) in zip(seen, batches.sampler.epoch(3), strict=True):
@@ -36,7 +36,7 @@ def test_views_are_of_the_sampled_items_and_features_of_their_partners(data):
 
 def test_shuffled_pairs_show_the_features_of_another_concept(data):
     batches = pair_batches(data, shuffled=True)
-    batches.show_features(torch.arange(len(data.source)).float()[:, None])
+    batches.show_features(Known(torch.arange(len(data.source)).float()[:, None]))
     for batch in batches(0):
         assert (batch.teacher[:, 0] != batch.concept).all()
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import kornia.augmentation as K
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Strength = Literal["none", "light", "simclr"]
@@ -17,18 +18,19 @@ class Augment(nn.Module):
     channels: colour operations on hue and saturation need 3; grey images get brightness and contrast only.
     flip: False where left and right differ in meaning (spectrograms).
 
-    Input and output: [n, channels, size, size] floats in [0, 1].
+    Input and output: [n, channels, h, w] floats in [0, 1]. size: (h, w), or one number for both.
     """
 
-    def __init__(self, strength: Strength, channels: int, size: int, flip: bool = True) -> None:
+    def __init__(self, strength: Strength, channels: int, size: int | tuple[int, ...], flip: bool = True) -> None:
         super().__init__()
         self.strength = strength
+        height, width = (size, size) if isinstance(size, int) else size
         smallest = {"none": 1.0, "light": 0.6, "simclr": 0.3}[strength]
-        geometry: list[Any] = [K.RandomResizedCrop((size, size), scale=(smallest, 1.0))]
+        geometry: list[Any] = [K.RandomResizedCrop((height, width), scale=(smallest, 1.0))]
         if flip:
             geometry.append(K.RandomHorizontalFlip())
         self.geometry = K.AugmentationSequential(*geometry)
-        self.colour = K.AugmentationSequential(*self._colour_steps(channels, size))
+        self.colour = K.AugmentationSequential(*self._colour_steps(channels, min(height, width)))
 
     @staticmethod
     def _colour_steps(channels: int, size: int) -> list[Any]:
@@ -41,11 +43,21 @@ class Augment(nn.Module):
             steps.append(K.RandomGaussianBlur((kernel, kernel), (0.1, 2.0), p=0.5))
         return steps
 
-    @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
+        return self.view(x)[0]
+
+    @torch.no_grad()
+    def view(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """An augmented view of each image, and how it was moved: what `moved` takes."""
         if self.strength == "none":
-            return x
-        x = self.geometry(x)
+            return x, torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
+        y = self.geometry(x)
+        move = _relative(self.geometry.transform_matrix, *x.shape[-2:])
+        return self.recolour(y), move
+
+    @torch.no_grad()
+    def recolour(self, x: Tensor) -> Tensor:
+        """The colour operations alone (of `simclr`; the others have none)."""
         return self.colour(x) if self.strength == "simclr" else x
 
     @torch.no_grad()
@@ -59,4 +71,18 @@ class Augment(nn.Module):
             return x, y
         moved_x = self.geometry(x)
         moved_y = self.geometry(y, params=self.geometry._params)
-        return (self.colour(moved_x) if self.strength == "simclr" else moved_x), moved_y
+        return self.recolour(moved_x), moved_y
+
+
+def _relative(matrix: Tensor, height: int, width: int) -> Tensor:
+    """[n, 3, 3] maps of input to output pixels as [n, 2, 3] maps of output to input places in [-1, 1], which hold at any
+    resolution."""
+    matrix = matrix.double()
+    to_relative = matrix.new_tensor([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])
+    return (to_relative @ torch.linalg.inv(to_relative @ matrix))[:, :2].float()
+
+
+def moved(x: Tensor, move: Tensor) -> Tensor:
+    """Images or feature maps [n, c, h, w], of any resolution, under the crop and flip `move` [n, 2, 3] of `view`."""
+    grid = F.affine_grid(move, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)

@@ -1,17 +1,36 @@
 """Batches of an epoch by its number, on the device."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xkd_bench.augment import Augment, Strength
+from xkd_bench.augment import Augment, Strength, moved
 from xkd_bench.methods.base import Batch
 from xkd_bench.models.teachers import TeacherEncoder, to_float
 from xkd_bench.sampling import PairSampler
 from xkd_bench.seeds import stream
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the frozen teacher says of source items. features: [n_source, dim]. maps: each [m, c_l, h_l, w_l], of m of
+    the items; row: [n_source] each item's place among these (empty where there are no maps)."""
+
+    features: Tensor
+    maps: tuple[Tensor, ...] = ()
+    row: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+
+    def to(self, device: torch.device) -> "Known":
+        """A copy on the device."""
+        return Known(self.features.to(device), tuple(m.to(device) for m in self.maps), self.row.to(device))
+
+    def maps_of(self, items: Tensor) -> list[Tensor]:
+        """The maps of these items, each [n, c_l, h_l, w_l]."""
+        return [m[self.row[items]] for m in self.maps]
 
 
 class PairBatches:
@@ -30,18 +49,18 @@ class PairBatches:
         self.device, self.images, self.sampler, self.views = device, images, sampler, views
         self.concept = torch.from_numpy(np.asarray(concept))
         self.augmentation = augmentation
-        self.augment = Augment(augmentation, images.shape[1], images.shape[-1], flip)
-        self._features: Tensor | None = None
-        self._teacher: tuple[TeacherEncoder, NDArray[np.generic], Augment] | None = None
+        self.augment = Augment(augmentation, images.shape[1], images.shape[-2:], flip)
+        self._known: Known | None = None
+        self._teacher: tuple[TeacherEncoder, NDArray[np.generic], Augment, int] | None = None
 
-    def show_features(self, features: Tensor) -> None:
-        """Let methods see these features of source items, computed once: [n_source, dim]."""
-        self._features = features.to(self.device)
+    def show_features(self, known: Known) -> None:
+        """Let methods see what the teacher says of source items, computed once."""
+        self._known = known.to(self.device)
 
-    def show_images(self, teacher: TeacherEncoder, images: NDArray[np.generic]) -> None:
-        """Let the teacher see augmented source images at each step, as the paper does."""
-        augment = Augment(self.augmentation, images.shape[1], images.shape[-1])
-        self._teacher = (teacher.to(self.device), images, augment)
+    def show_images(self, teacher: TeacherEncoder, images: NDArray[np.generic], levels: int = 0) -> None:
+        """Let the teacher see augmented source images at each step, as the paper does; levels: maps to show of them."""
+        augment = Augment(self.augmentation, images.shape[1], images.shape[-2:])
+        self._teacher = (teacher.to(self.device), images, augment, levels)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -49,19 +68,29 @@ class PairBatches:
     def __call__(self, epoch: int) -> Iterator[Batch]:
         for target, source in self.sampler.epoch(epoch):
             x = self._load(self.images, target)
-            views = tuple(self.augment(x) for _ in range(self.views))
-            yield Batch(views, self.concept[torch.from_numpy(target)].to(self.device), self._taught(source))
+            views, moves = zip(*(self.augment.view(x) for _ in range(self.views)), strict=True)
+            features, maps = self._taught(source, moves[0])
+            item = torch.from_numpy(np.searchsorted(self.sampler.target, target))
+            concept = self.concept[torch.from_numpy(target)]
+            yield Batch(views, concept.to(self.device), item.to(self.device), features, maps)
 
     def _load(self, images: NDArray[np.generic], items: NDArray[np.int64]) -> Tensor:
         return to_float(torch.from_numpy(images[items]).to(self.device, non_blocking=True))
 
-    def _taught(self, source: NDArray[np.int64]) -> Tensor | None:
-        if self._features is not None:
-            return self._features[torch.from_numpy(source).to(self.device)]
+    def _taught(self, source: NDArray[np.int64], move: Tensor) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        """The teacher's features of these source items, and its maps, moved as the first view is."""
+        if self._known is not None:
+            rows = torch.from_numpy(source).to(self.device)
+            return self._known.features[rows], tuple(moved(m, move) for m in self._known.maps_of(rows))
         if self._teacher is not None:
-            teacher, images, augment = self._teacher
-            return teacher(augment(self._load(images, source)))
-        return None
+            teacher, images, augment, levels = self._teacher
+            x = self._load(images, source)
+            if not levels:
+                return teacher(augment(x)), ()
+            # Maps are compared place by place: both views are cut alike, their colours change apart.
+            out = teacher.features(augment.recolour(moved(x, move)))
+            return out.pooled, out.maps[-levels:]
+        return None, ()
 
 
 class LabelledBatches:

@@ -17,7 +17,7 @@ from xkd_bench.errors import UsageError
 from xkd_bench.models.encoders import build_encoder
 from xkd_bench.sampling import draw_labels
 from xkd_bench.spec import FORMAT, RunSpec, digest
-from xkd_bench.stages.context import Context, Report
+from xkd_bench.stages.context import Context, Recent, Report
 from xkd_bench.stages.scores import jsonable, scores
 from xkd_bench.stages.student import student_key
 from xkd_bench.store import Store
@@ -36,6 +36,7 @@ class Runner:
     def __init__(self, store: Store, fabric: Fabric, report: Report = _silent) -> None:
         self.store, self.fabric, self.report = store, fabric, report
         self._data: dict[tuple[str, int, int], TaskData] = {}
+        self._recent = Recent()
 
     def data(self, spec: RunSpec) -> TaskData:
         """The task's data at the budget's sizes."""
@@ -51,13 +52,13 @@ class Runner:
 
     def context(self, spec: RunSpec) -> Context:
         """What the stages of this spec need."""
-        return Context(spec, self.data(spec), self.store, self.fabric, self.report)
+        return Context(spec, self.data(spec), self.store, self.fabric, self.report, self._recent)
 
     def key(self, spec: RunSpec) -> str:
         """The key of the record: the spec, the numbers of its protocol and budget, and the data."""
         fields = {
             "format": FORMAT,
-            "spec": spec.model_dump(),
+            "spec": spec.fields(),
             "protocol": spec.load_protocol().model_dump(mode="json"),
             "budget": spec.load_budget().model_dump(mode="json"),
             "data": self.data(spec).digest,
@@ -108,6 +109,7 @@ class Runner:
             "key": key,
             "spec": spec.model_dump(),
             "option_changes": {k: v for k, v in spec.options.items() if v != defaults[k]},
+            "init": run.init,
             "provenance": run.method.provenance,
             "task": asdict(tasks.get(spec.task).card),
             "classes": list(run.split.classes),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +25,9 @@ class RunSpec(BaseModel):
     """One method on one task under one protocol, with one seed.
 
     Make it with `RunSpec.make`, which fills in defaults and refuses what cannot run with one line (UsageError).
-    `options` are the method's, all of them, defaults included.
+    `options` are the method's, all of them, defaults included. `init`: where the student starts, before distillation
+    or, for sup-ft, before the labels: fresh, or with weights of its network that know the source modality.
+    `teacher_weights` is a file on this machine; `teacher_digest`, its sha256, is what identifies the run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +43,9 @@ class RunSpec(BaseModel):
     seed: Annotated[int, Field(ge=0)]
     precision: Literal["32", "bf16", "16"]
     batch: Annotated[int, Field(gt=1)] | None = None
+    init: Literal["random", "source"] = "random"
+    teacher_digest: str | None = None
+    teacher_weights: Annotated[Path | None, Field(exclude=True)] = None
 
     @classmethod
     def make(
@@ -56,6 +62,8 @@ class RunSpec(BaseModel):
         seed: int = 0,
         precision: str = "32",
         batch: int | None = None,
+        init: str = "random",
+        teacher_weights: Path | str | None = None,
     ) -> "RunSpec":
         """A checked spec. `student` defaults to the budget's, `batch` (of distillation) to its recipe's."""
         from xkd_bench import methods, tasks
@@ -67,6 +75,7 @@ class RunSpec(BaseModel):
             ("budget", budget, budget_names()),
             ("kind of pairs", pairs, ("true", "shuffled")),
             ("precision", precision, ("32", "bf16", "16")),
+            ("start of the student (--init)", init, ("random", "source")),
         ):
             if name not in known:
                 raise nearest(kind, name, list(known))
@@ -80,23 +89,35 @@ class RunSpec(BaseModel):
             raise UsageError(f"a batch has 2 items or more, got {batch}")
         plan = load_budget(budget, card.target_kind)
         parsed = cls_method.parse_options(method, options or {})
-        if cls_method.uses_pairs:
-            teacher = teacher or DEFAULT_TEACHER
-            check_teacher(teacher)
-        else:
-            # A method that is shown no pairs is the same run whatever the teacher: one key, one result.
-            teacher, pairs = "none", "true"
         student = student or plan.student
         check_student(student)
+        file = Path(teacher_weights) if teacher_weights is not None else None
+        if file is not None and teacher is None:
+            raise UsageError(f"--teacher-weights {file}: say with --teacher which network these are weights of")
+        starts_there = (cls_method.init or init) == "source" and file is not None and teacher == student
+        if cls_method.uses_pairs or starts_there:
+            teacher = teacher or DEFAULT_TEACHER
+            check_teacher(teacher)
+        if not cls_method.uses_pairs:
+            # A method that is shown no pairs is the same run whatever the teacher: one key, one result.
+            pairs = "true"
+            if not starts_there:
+                teacher, file = "none", None
         fields = {
             "task": task, "method": method, "options": parsed.model_dump(mode="json"), "protocol": protocol,
             "budget": budget, "teacher": teacher, "pairs": pairs, "student": student, "seed": seed,
-            "precision": precision, "batch": batch,
+            "precision": precision, "batch": batch, "init": init, "teacher_weights": file,
+            "teacher_digest": None,
         }  # fmt: skip
         return cls.model_validate(fields)
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
+
+    def fields(self) -> dict[str, Any]:
+        """What identifies the run, for keys: fields that came later are left out where they say what was so before."""
+        later = {"init": "random", "teacher_digest": None}
+        return {k: v for k, v in self.model_dump().items() if k not in later or v != later[k]}
 
     def load_protocol(self) -> Protocol:
         """The protocol by this name."""

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ import torch
 from protocols import Recipe
 from tests.toy import ToyData
 from xkd_bench import methods, registry
-from xkd_bench.batches import PairBatches
+from xkd_bench.batches import Known, PairBatches
 from xkd_bench.errors import UsageError
-from xkd_bench.methods.base import Batch, Method, Options, Teacher
+from xkd_bench.methods.base import Batch, Level, Method, Options, Teacher
 from xkd_bench.models.encoders import build_encoder
 from xkd_bench.sampling import pair_sampler
 from xkd_bench.training import fit, make_fabric
@@ -21,6 +22,21 @@ NAMES = [name for name, entry in registry.entries("methods").items() if entry.or
 DISTILLING = [name for name in NAMES if methods.get(name).distils]
 PAIRED = [name for name in DISTILLING if methods.get(name).uses_pairs]
 DIM = 24
+UNPAIRED = ("socket",)
+"""Methods that look at no pair, though they are shown a teacher."""
+REMEMBERS = ("crd",)
+"""Methods whose loss is on what they remember of the very items that they are shown: undefined on unseen ones."""
+
+
+@cache
+def maps() -> tuple[torch.Tensor, ...]:
+    """Two levels of feature maps of all source items: random mixtures of their ink, coarse and coarser."""
+    ink = 1 - torch.from_numpy(ToyData(16, 16).source.data).float() / 255
+    mixing = torch.Generator().manual_seed(0)
+    return tuple(
+        torch.einsum("nchw,cd->ndhw", torch.nn.functional.avg_pool2d(ink, cell), torch.rand(3, d, generator=mixing))
+        for cell, d in ((4, 6), (8, 10))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +56,16 @@ def build(name: str, features: torch.Tensor, **options) -> Method:
     method = methods.get(name)
     torch.manual_seed(1)
     student = build_encoder("resnet8-w16", 1, 16)
-    known = Teacher(DIM, features.mean(0)) if method.uses_pairs else None
-    return method(student, known, method.parse_options(name, options))
+    return method(student, known(method, features), method.parse_options(name, options))
+
+
+def known(method: type[Method], features: torch.Tensor) -> Teacher | None:
+    """What the method may know of a teacher with these features, and with `maps`, before training."""
+    if not method.uses_pairs:
+        return None
+    levels = tuple(Level(tuple(m.shape[2:]), m.mean((0, 2, 3)), m.var((0, 2, 3), correction=0)) for m in maps())
+    concept = torch.from_numpy(ToyData(16, 16).target.concept[ToyData(16, 16).split(0).pairs_target])
+    return Teacher(features, concept, levels if method.sees != "features" else ())
 
 
 def batches_for(model: Method, data: ToyData, features: torch.Tensor, batch: int = 16, **sampling) -> PairBatches:
@@ -52,7 +76,8 @@ def batches_for(model: Method, data: ToyData, features: torch.Tensor, batch: int
     )  # fmt: skip
     batches = PairBatches(torch.device("cpu"), data.target.data, data.target.concept, sampler, "light", cls.views)
     if cls.uses_pairs:
-        batches.show_features(features)
+        shown = maps() if cls.sees == "maps" else ()
+        batches.show_features(Known(features, shown, torch.arange(len(features))))
     return batches
 
 
@@ -103,7 +128,7 @@ def test_it_learns_and_the_teacher_stays_as_it_was(name, data, features):
     batches = batches_for(model, data, features)
     plan = Recipe(lr=3e-3, epochs=20, batch=16, schedule="constant", augmentation="none")
     history = fit(model, batches, len(batches), plan, seed=0, fabric=make_fabric("cpu"), what=name)
-    assert history[-1] < history[0] - 0.15
+    assert history[-1] < 0.95 * history[0] - 0.05
     assert all(not torch.equal(t, student[n]) for n, t in model.student.state_dict().items() if t.ndim > 1)
     assert torch.equal(features, taught)
     assert all(torch.equal(dict(model.named_buffers())[n], b) for n, b in mean.items())
@@ -115,23 +140,25 @@ def held_out_loss(model: Method, data: ToyData, features: torch.Tensor, turn: in
     views = (torch.from_numpy(data.target.data[items]).float() / 255,) * model.views
     model.eval()
     with torch.no_grad():
-        batch = Batch(
-            views, torch.from_numpy(data.target.concept[items]), features[torch.from_numpy(np.roll(items, turn))]
-        )
+        taught = torch.from_numpy(np.roll(items, turn))
+        shown = tuple(m[taught] for m in maps()) if model.sees == "maps" else ()
+        concept, place = torch.from_numpy(data.target.concept[items]), torch.arange(len(items))
+        batch = Batch(views, concept, place, features[taught], shown)
         return model(batch)["loss"].item()
 
 
-@pytest.mark.parametrize("name", PAIRED)
+@pytest.mark.parametrize("name", [name for name in PAIRED if name not in UNPAIRED + REMEMBERS])
 def test_a_student_of_true_pairs_knows_unseen_pairs_and_one_of_shuffled_pairs_does_not(name, data, features):
-    gaps = {}
+    gaps, losses = {}, {}
     for shuffled in (False, True):
         model = build(name, features)
         batches = batches_for(model, data, features, shuffled=shuffled)
         plan = Recipe(lr=3e-3, epochs=25, batch=16, schedule="constant", augmentation="none")
         fit(model, batches, len(batches), plan, seed=0, fabric=make_fabric("cpu"), what=name)
         true = held_out_loss(model, data, features, 0)
-        gaps[shuffled] = np.mean([held_out_loss(model, data, features, turn) for turn in (1, 2, 3)]) - true
-    assert gaps[False] > 0.2
+        losses[shuffled] = np.mean([held_out_loss(model, data, features, turn) for turn in (1, 2, 3)])
+        gaps[shuffled] = losses[shuffled] - true
+    assert gaps[False] > 0.04 * losses[False]
     assert gaps[True] < 0.5 * gaps[False]
 
 
@@ -139,8 +166,14 @@ def test_a_student_of_true_pairs_knows_unseen_pairs_and_one_of_shuffled_pairs_do
 def test_the_loss_depends_on_which_pairs_are_shown(name, data, features):
     model = build(name, features)  # in training mode: fresh statistics would map all items to nearly one point
     batch = first_batch(model, data, features)
-    turned = Batch(batch.views, batch.concept, batch.teacher.roll(1, 0))
-    assert abs(model(batch)["loss"].item() - model(turned)["loss"].item()) > 1e-3
+    shown = tuple(m.roll(1, 0) for m in batch.teacher_maps)
+    turned = Batch(batch.views, batch.concept, batch.item, batch.teacher.roll(1, 0), shown)
+    torch.manual_seed(0)
+    as_it_is = model(batch)["loss"].item()
+    fresh = build(name, features)
+    torch.manual_seed(0)
+    other = fresh(turned)["loss"].item()
+    assert (as_it_is == other) if name in UNPAIRED else abs(as_it_is - other) > 1e-4 * as_it_is
 
 
 @pytest.mark.parametrize("name", DISTILLING)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,24 +23,47 @@ class Batch:
     """What a step sees. (Not frozen: Lightning Fabric converts its tensors for mixed precision.)
 
     views: one or more augmented versions of the same n target items, each [n, channels, h, w] in [0, 1].
-    teacher: [n, d] features of the paired source items, without gradient; None for methods without pairs.
     concept: [n] integers; equal where two pairs are of the same concept.
+    item: [n] which of the distilled target items these are, counted from 0 (see Teacher.concept).
+    teacher: [n, d] features of the paired source items, without gradient; None for methods without pairs.
+    teacher_maps: the teacher's last `Method.levels` feature maps of them, [n, c_l, h_l, w_l], early to late, moved by
+    the crop and flip of the first view; empty for methods that see none.
     """
 
     views: tuple[Tensor, ...]
     concept: Tensor
+    item: Tensor
     teacher: Tensor | None = None
+    teacher_maps: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """One of the teacher's feature maps, over all source items that distillation sees: its size [h, w], and the mean
+    and the (biased) variance of each channel, [c], over items and places."""
+
+    size: tuple[int, int]
+    mean: Tensor
+    var: Tensor
 
 
 @dataclass(frozen=True)
 class Teacher:
     """What a method may know of the frozen teacher before training.
 
-    dim: width of its features. mean: [dim], their mean over the source items that distillation sees.
+    features: [n_source, dim] of the source items that distillation sees, un-augmented. concept: [n_target] of the
+    target items that it sees, in the order that `Batch.item` counts. levels: of the last `Method.levels` maps, early to
+    late.
     """
 
-    dim: int
-    mean: Tensor
+    features: Tensor
+    concept: Tensor
+    levels: tuple[Level, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Width of the features."""
+        return self.features.shape[1]
 
 
 class Method(nn.Module):
@@ -48,13 +71,18 @@ class Method(nn.Module):
 
     Every parameter of the module is trained: the student, and what else the method adds (projectors, adapters).
     `views`: how many augmented versions of each target item a step needs. `uses_pairs`: whether it is shown the
-    teacher's features of paired source items. `distils`: False for references that go straight to the labels.
-    `provenance`: where the loss comes from, with the tag of the specification; it stands in the tables.
+    teacher's features of paired source items. `sees`: what else of the teacher: nothing, the `statistics` of its
+    feature maps (Teacher.levels), or the `maps` of each item as well (Batch.teacher_maps). `distils`: False for
+    references that go straight to the labels. `init`: where the student starts, `source` (weights pretrained on the
+    source modality) or None: as the run says. `provenance`: where the loss comes from, with the tag of the
+    specification; it stands in the tables.
     """
 
     views: ClassVar[int] = 1
     uses_pairs: ClassVar[bool] = True
+    sees: ClassVar[Literal["features", "statistics", "maps"]] = "features"
     distils: ClassVar[bool] = True
+    init: ClassVar[Literal["source"] | None] = None
     provenance: ClassVar[str]
     options_type: ClassVar[type[Options]] = Options
 
@@ -66,6 +94,11 @@ class Method(nn.Module):
     @abstractmethod
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalars; `loss` is minimised, the others are shown."""
+
+    @classmethod
+    def levels(cls, options: Any) -> int:
+        """How many of the teacher's feature maps a method sees, counted from the last; fewer where it has fewer."""
+        return getattr(options, "levels", 0) if cls.sees != "features" else 0
 
     @classmethod
     def batch_positives(cls, options: Any) -> str:
@@ -103,6 +136,32 @@ class Projector(nn.Sequential):
         )
 
 
-def centred(z: Tensor, mean: Tensor) -> Tensor:
-    """z - mean, in float32. Pooled features are all positive: uncentred, every cosine is near 1."""
-    return z.float() - mean.to(z.device, torch.float32)
+class ProjectedOptions(Options):
+    """centre_teacher: subtract the mean of the teacher's features over the distilled source items. Pooled features are
+    all positive: uncentred, every cosine is near 1."""
+
+    centre_teacher: bool = True
+
+
+class Projected(Method):
+    """A method that compares unit features: the student's, by a two-layer projector into the teacher's space, and the
+    teacher's, centred."""
+
+    options_type: ClassVar[type[Options]] = ProjectedOptions
+    options: Any
+
+    def __init__(self, student: Encoder, teacher: Teacher | None, options: ProjectedOptions) -> None:
+        super().__init__(student, teacher, options)
+        assert teacher is not None
+        self.projector = Projector(student.dim, teacher.dim)
+        self.register_buffer("teacher_mean", teacher.features.mean(0) * options.centre_teacher)
+
+    def project(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(z_a, z_b): the centred teacher and the projected student, both [n, teacher.dim]."""
+        assert batch.teacher is not None
+        return self.centred(batch.teacher), self.projector(self.student(batch.views[0]))
+
+    def centred(self, features: Tensor) -> Tensor:
+        """The teacher's features less their mean, in float32."""
+        mean = self.get_buffer("teacher_mean")
+        return features.float() - mean.to(features.device, torch.float32)

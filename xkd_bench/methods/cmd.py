@@ -2,28 +2,38 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from xkd_bench.losses.similarity import Form, cmd
-from xkd_bench.methods.base import Batch, Method, Options, Projector, Teacher, centred
+from xkd_bench.losses.similarity import Form, SimilarityDistillation, cmd
+from xkd_bench.methods.base import Batch, Options, Projected, ProjectedOptions, Teacher
 from xkd_bench.models.encoders import Encoder
 
 
-class CMDOptions(Options):
+class CMDOptions(ProjectedOptions):
     """form: which reading of the lost eq. (2). tau_t, tau_s: temperatures of the teacher's and the student's law (the
-    paper states none). include_self: an item is a candidate of its own. centre_teacher: as in CMC."""
+    paper states none). bank: where candidates come from: the batch, a first-in-first-out queue of teacher features of
+    earlier batches, as SEED has, or a fixed sample of the teacher's features, as the theory needs; bank_size: of the
+    latter two. include_self: an item is a candidate of its own. centre_teacher: as in CMC."""
 
     form: Form = "seed"
     tau_t: Annotated[float, Field(gt=0)] = 0.1
     tau_s: Annotated[float, Field(gt=0)] = 0.1
+    bank: Literal["batch", "fixed"] = "batch"
+    bank_size: Annotated[int, Field(gt=1)] = 4096
     include_self: bool = True
     positives: Literal["distinct"] = "distinct"
-    centre_teacher: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> "CMDOptions":
+        if self.form == "intra" and self.bank != "batch":
+            raise ValueError("form=intra compares students with students: its candidates are the batch")
+        return self
 
 
-class CMD(Method):
-    """CMCD's CMD: eq. (2), candidates from the batch."""
+class CMD(Projected):
+    """CMCD's CMD: eq. (2)."""
 
     provenance = "[RECON med] CMCD eq. (2)"
     options_type: ClassVar[type[Options]] = CMDOptions
@@ -32,19 +42,22 @@ class CMD(Method):
     def __init__(self, student: Encoder, teacher: Teacher | None, options: CMDOptions) -> None:
         super().__init__(student, teacher, options)
         assert teacher is not None
-        self.projector = Projector(student.dim, teacher.dim)
-        self.register_buffer("teacher_mean", teacher.mean * options.centre_teacher)
+        if options.bank == "fixed":
+            chosen = torch.randperm(len(teacher.features))[: options.bank_size]
+            self.register_buffer("fixed", self.centred(teacher.features[chosen]))
 
     @classmethod
     def smallest_batch(cls, options: CMDOptions) -> int:
-        return 2 if options.include_self else 3
+        return 2 if options.include_self or options.bank != "batch" else 3
+
+    def imitate(self, z_a: Tensor, z_b: Tensor, batch: Batch) -> SimilarityDistillation:
+        """The loss on projected features; the queue takes the teacher's afterwards."""
+        o = self.options
+        bank = self.get_buffer("fixed") if o.bank == "fixed" else None
+        return cmd(z_a, z_b, form=o.form, tau_t=o.tau_t, tau_s=o.tau_s, include_self=o.include_self, bank=bank)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        assert batch.teacher is not None
-        z_a = centred(batch.teacher, self.get_buffer("teacher_mean"))
-        z_b = self.projector(self.student(batch.views[0]))
-        o = self.options
-        out = cmd(z_a, z_b, form=o.form, tau_t=o.tau_t, tau_s=o.tau_s, include_self=o.include_self)
+        out = self.imitate(*self.project(batch), batch)
         return {"loss": out.loss, "kl": out.kl.detach(), "tv": out.tv}
 
 

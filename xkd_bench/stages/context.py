@@ -1,9 +1,9 @@
 """What the stages of one run need: the spec, its data and split, and the place where it runs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -21,15 +21,35 @@ Report = Callable[[str, int, int, str], None]
 """Told (stage, steps done, steps in all, a note such as "epoch 3/12, loss 5.013") as a run goes on."""
 
 
+Made = TypeVar("Made")
+
+
+class Recent:
+    """The last few large things made, by their keys."""
+
+    def __init__(self, most: int = 2) -> None:
+        self.most = most
+        self._kept: dict[str, Any] = {}
+
+    def get(self, key: str, make: Callable[[], Made]) -> Made:
+        """What is kept under the key, or made now and kept; the oldest goes."""
+        value: Made = self._kept.pop(key) if key in self._kept else make()
+        self._kept[key] = value
+        while len(self._kept) > self.most:
+            del self._kept[next(iter(self._kept))]
+        return value
+
+
 @dataclass(frozen=True)
 class Context:
-    """One run's spec and data, and the store, device and progress report of the runner it is in."""
+    """One run's spec and data, and the store, device, memory and progress report of the runner it is in."""
 
     spec: RunSpec
     data: TaskData
     store: Store
     fabric: Fabric
     report: Report
+    recent: Recent = field(default_factory=Recent)
 
     @cached_property
     def protocol(self) -> Protocol:
@@ -46,6 +66,11 @@ class Context:
     @cached_property
     def options(self) -> Any:
         return self.method.parse_options(self.spec.method, self.spec.options)
+
+    @property
+    def init(self) -> str:
+        """Where the student starts: the method's own start, where it has one, else the run's."""
+        return self.method.init or self.spec.init
 
     @cached_property
     def split(self) -> Split:

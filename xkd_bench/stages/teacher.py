@@ -21,24 +21,29 @@ from xkd_bench.training import fit
 
 
 def teacher_key(run: Context) -> dict[str, Any]:
-    """What the teacher depends on: the default one on its weights alone, the others on seed and source images."""
+    """What the teacher depends on: ready-made ones on their weights alone, the others on seed and source images."""
     kind = run.spec.teacher
-    if kind == "efficientnet-lite0":
-        return {"teacher": kind, "weights": teachers.imagenet_digest()}
-    own = {"teacher": kind, "seed": run.spec.seed, "data": run.data.digest}
+    if kind == "random":
+        return {"teacher": kind, "seed": run.spec.seed, "data": run.data.digest}
     if kind == "simclr":
-        recipe = run.budget.pretrain.model_dump(mode="json")
-        own |= {"student": run.spec.student, "recipe": recipe, "precision": run.spec.precision}
-    return own
+        return _pretraining(run)
+    return {"teacher": kind, "weights": teachers.imagenet_digest()}
+
+
+def _pretraining(run: Context) -> dict[str, Any]:
+    """What Step 1 on the source side depends on."""
+    recipe = run.budget.pretrain.model_dump(mode="json")
+    own = {"teacher": "simclr", "seed": run.spec.seed, "data": run.data.digest, "student": run.spec.student}
+    return {**own, "recipe": recipe, "precision": run.spec.precision}
 
 
 def build_teacher(run: Context) -> teachers.TeacherEncoder:
     """The frozen teacher of this run."""
-    if run.spec.teacher == "efficientnet-lite0":
-        return teachers.imagenet_teacher()
     if run.spec.teacher == "random":
         return teachers.random_teacher(_sample(run), stream(run.spec.seed, "teacher"))
-    return teachers.simclr_teacher(_pretrained(run))
+    if run.spec.teacher == "simclr":
+        return teachers.simclr_teacher(pretrained(run))
+    return teachers.imagenet_teacher()
 
 
 def teacher_features(run: Context) -> Tensor:
@@ -74,14 +79,35 @@ def _sample(run: Context, n: int = 512, batch: int = 128) -> Iterator[Tensor]:
         yield teachers.to_float(torch.from_numpy(run.data.source.data[items[start : start + batch]]))
 
 
-def _pretrained(run: Context) -> Encoder:
+def source_key(run: Context) -> dict[str, Any]:
+    """What weights of the student's network on the source modality depend on: see `source_state`."""
+    return teacher_key(run) if _is_students(run) else _pretraining(run)
+
+
+def source_state(run: Context) -> tuple[dict[str, Tensor], int]:
+    """Weights of the student's network that know the source modality, and the channels that they see.
+
+    They are the teacher's, where it is that network with weights of its own (--teacher-weights), else those of Step 1,
+    trained here.
+    """
+    if _is_students(run):
+        backbone = build_teacher(run).backbone
+        return backbone.state_dict(), run.data.source.data.shape[1]
+    return pretrained(run).state_dict(), run.data.source.data.shape[1]
+
+
+def _is_students(run: Context) -> bool:
+    return run.spec.teacher == run.spec.student and run.spec.teacher_digest is not None
+
+
+def pretrained(run: Context) -> Encoder:
     """Step 1 of CMCD: SimCLR on the source side of the pairs, with the student's network."""
     images, items = run.data.source.data, run.split.pairs_source
-    key = digest({"format": FORMAT, **teacher_key(run)})
+    key = digest({"format": FORMAT, **_pretraining(run)})
 
     def fresh() -> Encoder:
         torch.manual_seed(stream(run.spec.seed, "teacher"))
-        return build_encoder(run.spec.student, images.shape[1], images.shape[-1])
+        return build_encoder(run.spec.student, images.shape[1], images.shape[-2:])
 
     def make(folder: Path) -> None:
         ssl = methods.get("ssl")
