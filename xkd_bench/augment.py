@@ -75,8 +75,8 @@ class Augment(nn.Module):
 
 
 def _relative(matrix: Tensor, height: int, width: int) -> Tensor:
-    """[n, 3, 3] maps of input to output pixels as [n, 2, 3] maps of output to input places in [-1, 1], which hold at any
-    resolution."""
+    """[n, 3, 3] maps of input to output pixels as [n, 2, 3] maps of output to input places in [-1, 1], which hold at
+    any resolution."""
     matrix = matrix.double()
     to_relative = matrix.new_tensor([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])
     return (to_relative @ torch.linalg.inv(to_relative @ matrix))[:, :2].float()
