@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xkd_bench import __version__
-from xkd_bench.cli import gap, list_, run, show, table
+from xkd_bench.cli import data, gap, list_, run, show, sweep, table
 from xkd_bench.errors import TrainingError, UsageError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 # In the order of --help. A new command is a file, its name in the import above, and a line here.
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
+    "sweep": sweep.sweep,
     "list": list_.list_,
     "show": show.show,
     "table": table.table,
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(data.app, name="data")
 
 
 @app.callback(invoke_without_command=True)
