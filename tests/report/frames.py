@@ -28,7 +28,14 @@ def row(run: dict[str, Any], value: float, **cell: Any) -> dict[str, Any]:
         **{"target": "line drawing", "pairing": "instance", "origin": "rendered", "method": run["method"]},
         **{"options": json.dumps({"tau": 0.1, **changes}), "option_changes": json.dumps(changes)},
         **{"provenance": "[RECON hi] eq. (3)", "teacher": run.get("teacher", ""), "pairs": run.get("pairs", "true")},
-        **{"student": "resnet18", "protocol": "few-shot", "protocol_version": 1, "budget": "laptop", "seed": 0},
+        **{
+            "student": "resnet18",
+            "init": "random",
+            "protocol": "few-shot",
+            "protocol_version": 1,
+            "budget": "laptop",
+            "seed": 0,
+        },
         **{"trained": "head", "labels_per_class": 5, "pair_fraction": 1.0, "draw": 0, "metric": "accuracy"},
         **{"value": value, "n_test": 2000, "data_digest": "d" * 64},
     }

@@ -23,7 +23,7 @@ OVER_SEEDS = "splits and initial weights"
 OVER_DRAWS = "label draws only; one split"
 NOTHING = "one score: no interval"
 DESCRIPTION = ["variant", "role", "order", "metric"]
-DESCRIPTION += ["method", "option_changes", "provenance", "teacher", "pairs", "student"]
+DESCRIPTION += ["method", "option_changes", "provenance", "teacher", "pairs", "student", "init"]
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,11 @@ def _parts(data: Cube, method: int, against: str) -> list[Part]:
     """The gain of `method` and the parts of it for which there are controls."""
     kinds, own = data.variants, data.variants.loc[method]
     same = (kinds["method"] == own["method"]) & (kinds["option_changes"] == own["option_changes"])
-    same &= kinds["student"] == own["student"]
-    random = _first(same & (kinds["teacher"] == "random") & (kinds["pairs"] == "true"))
+    same &= (kinds["student"] == own["student"]) & (kinds["init"] == own["init"])
+    # The random network of the teacher's own design, where there is one; `random` alone is the default teacher's.
+    designs = [f"random:{own['teacher'].partition(' ')[0]}", "random"]
+    true = same & (kinds["pairs"] == "true")
+    random = next((at for d in designs if (at := _first(true & (kinds["teacher"] == d))) is not None), None)
     shuffled = _first(same & (kinds["teacher"] == own["teacher"]) & (kinds["pairs"] == "shuffled"))
     is_reference = (kinds["method"] == against) & kinds["role"].isin(["reference", "method"])
     is_reference &= kinds["student"] == own["student"]

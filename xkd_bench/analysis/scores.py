@@ -9,7 +9,7 @@ from xkd_bench.errors import UsageError
 
 COLUMNS = (
     *("key", "task", "task_title", "source", "target", "pairing", "origin"),
-    *("method", "options", "option_changes", "provenance", "teacher", "pairs", "student"),
+    *("method", "options", "option_changes", "provenance", "teacher", "pairs", "student", "init"),
     *("protocol", "protocol_version", "budget", "seed", "trained", "labels_per_class", "pair_fraction", "draw"),
     *("metric", "value", "n_test", "data_digest"),
 )
@@ -23,7 +23,7 @@ ONE_OF_A_KIND = (
     *("protocol", "protocol_version", "budget", "metric"),
 )
 MAY_BE_NULL = ("labels_per_class", "teacher", "provenance")
-REFERENCES = ("ssl", "sup-ft")
+REFERENCES = ("ssl", "pressl", "sup-ft")
 FLOOR = "random features"
 ROLES = ("method", "control", "reference", "floor")
 PAIRS = ("true", "shuffled")
@@ -67,7 +67,7 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
     variant: the row's label: the method, its changed options in brackets, `· random teacher` and `· shuffled pairs`
         for the controls, and the teacher's or student's name where the table has several of them. `sup-ft` with
         `trained='head'` is an untrained frozen encoder: `random features`, the floor.
-    role: 'method' (under test), 'control', 'reference' (ssl, sup-ft) or 'floor', which is also the order of rows.
+    role: 'method' (under test), 'control', 'reference' (ssl, pressl, sup-ft) or 'floor': also the order of rows.
     order: int, rank of the variant in the table.
     """
     check(df)
@@ -76,9 +76,10 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
     out[["teacher", "provenance"]] = out[["teacher", "provenance"]].astype(object).fillna("").astype(str)
     out[["value", "pair_fraction"]] = out[["value", "pair_fraction"]].astype(float)
     out.loc[out["method"].isin(REFERENCES), "teacher"] = ""  # references have none, whatever the run was told
-    show_teacher = out.loc[~out["teacher"].isin([*NO_TEACHER, "random"]), "teacher"].nunique() > 1
+    trained = out.loc[~out["teacher"].isin(NO_TEACHER) & ~out["teacher"].map(is_random), "teacher"]
+    show_teacher = trained.nunique() > 1
     show_student = out["student"].nunique() > 1
-    identity = ["method", "options", "option_changes", "teacher", "pairs", "student", "trained"]
+    identity = ["method", "options", "option_changes", "teacher", "pairs", "student", "init", "trained"]
     kinds = out[identity].drop_duplicates()
     named = []
     for row in kinds.itertuples(index=False, name=None):
@@ -93,7 +94,7 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
 
 def _refuse_collisions(out: pd.DataFrame) -> None:
     """No two rows for one cell, and no two kinds of run under one name."""
-    kinds = out[["variant", "options", "teacher", "pairs", "student"]].drop_duplicates()
+    kinds = out[["variant", "options", "teacher", "pairs", "student", "init"]].drop_duplicates()
     twice = kinds["variant"][kinds["variant"].duplicated()]
     if len(twice):
         raise UsageError(f"different runs would both be called '{twice.iloc[0]}': compare them in separate tables")
@@ -106,18 +107,29 @@ def _refuse_collisions(out: pd.DataFrame) -> None:
         )
 
 
+def is_random(teacher: str) -> bool:
+    """Whether this teacher is a control: a network with random weights (`random`, `random:NETWORK`)."""
+    return teacher == "random" or teacher.startswith("random:")
+
+
+def random_name(teacher: str) -> str:
+    """'random', or 'random resnet50': a random teacher in words."""
+    return teacher.replace(":", " ", 1)
+
+
 def _name(run: dict[str, str], show_teacher: bool, show_student: bool) -> tuple[str, str, tuple[Any, ...]]:
     """Label, role and sort key of one kind of run."""
     changes: dict[str, Any] = json.loads(run["option_changes"] or "{}")
     floor = run["method"] == "sup-ft" and run["trained"] == "head"
-    random, shuffled = run["teacher"] == "random", run["pairs"] == "shuffled"
+    random, shuffled = is_random(run["teacher"]), run["pairs"] == "shuffled"
     label = FLOOR if floor else run["method"]
     if changes:
         label += f" ({', '.join(f'{name}={_short(value)}' for name, value in sorted(changes.items()))})"
     parts = [label]
-    parts += ["random teacher"] * random + ["shuffled pairs"] * shuffled
+    parts += [f"{random_name(run['teacher'])} teacher"] * random + ["shuffled pairs"] * shuffled
     if show_teacher and not random and run["teacher"] not in NO_TEACHER:
         parts.append(f"{run['teacher']} teacher")
+    parts += [f"{run['init']} start"] * (run["init"] != "random")
     if show_student:
         parts.append(f"{run['student']} student")
     role = "floor" if floor else "reference" if run["method"] in REFERENCES else "method"

@@ -14,7 +14,7 @@ class CMCDOptions(CMCOptions, CMDOptions):
     """alpha: weight of CMC; CMD has the rest. The others are those of CMC and CMD."""
 
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
-    positives: Literal["distinct"] = "distinct"  # type: ignore[assignment]
+    positives: Literal["distinct"] = "distinct"
 
 
 class CMCD(CMC, CMD):
@@ -22,7 +22,7 @@ class CMCD(CMC, CMD):
 
     provenance = "[PAPER] CMCD Table 5; [RECON med] eqs. (2), (3)"
     options_type: ClassVar[type[Options]] = CMCDOptions
-    options: CMCDOptions  # type: ignore[assignment]
+    options: CMCDOptions
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         alpha, (z_a, z_b) = self.options.alpha, self.project(batch)

@@ -1,11 +1,12 @@
 """Cross-modality distillation (CMCD): the student imitates the teacher's law of similarities to other items."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from xkd_bench.losses.queue import FeatureQueue
 from xkd_bench.losses.similarity import Form, SimilarityDistillation, cmd
 from xkd_bench.methods.base import Batch, Options, Projected, ProjectedOptions, Teacher
 from xkd_bench.models.encoders import Encoder
@@ -20,7 +21,7 @@ class CMDOptions(ProjectedOptions):
     form: Form = "seed"
     tau_t: Annotated[float, Field(gt=0)] = 0.1
     tau_s: Annotated[float, Field(gt=0)] = 0.1
-    bank: Literal["batch", "fixed"] = "batch"
+    bank: Literal["batch", "queue", "fixed"] = "batch"
     bank_size: Annotated[int, Field(gt=1)] = 4096
     include_self: bool = True
     positives: Literal["distinct"] = "distinct"
@@ -42,6 +43,7 @@ class CMD(Projected):
     def __init__(self, student: Encoder, teacher: Teacher | None, options: CMDOptions) -> None:
         super().__init__(student, teacher, options)
         assert teacher is not None
+        self.keys = FeatureQueue(options.bank_size, teacher.dim) if options.bank == "queue" else None
         if options.bank == "fixed":
             chosen = torch.randperm(len(teacher.features))[: options.bank_size]
             self.register_buffer("fixed", self.centred(teacher.features[chosen]))
@@ -53,8 +55,16 @@ class CMD(Projected):
     def imitate(self, z_a: Tensor, z_b: Tensor, batch: Batch) -> SimilarityDistillation:
         """The loss on projected features; the queue takes the teacher's afterwards."""
         o = self.options
-        bank = self.get_buffer("fixed") if o.bank == "fixed" else None
-        return cmd(z_a, z_b, form=o.form, tau_t=o.tau_t, tau_s=o.tau_s, include_self=o.include_self, bank=bank)
+        laws: Any = {"form": o.form, "tau_t": o.tau_t, "tau_s": o.tau_s, "include_self": o.include_self}
+        if o.bank == "fixed":
+            return cmd(z_a, z_b, **laws, bank=self.get_buffer("fixed"))
+        if self.keys is None or not self.keys.count:  # an empty queue has no candidates: the first step has its batch
+            out = cmd(z_a, z_b, **laws)
+        else:
+            out = cmd(z_a, z_b, **laws, bank=self.keys.features, bank_valid=self.keys.valid)
+        if self.keys is not None and self.training:
+            self.keys.push(z_a, batch.concept)
+        return out
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         out = self.imitate(*self.project(batch), batch)

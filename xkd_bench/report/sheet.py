@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from xkd_bench.analysis.compare import distinguish, gains, summarise, variants
-from xkd_bench.analysis.scores import NO_TEACHER, TRAINED
+from xkd_bench.analysis.scores import NO_TEACHER, TRAINED, is_random
 from xkd_bench.report.words import count, listing, names_of, points, protocol_title, short_setting, signed, title_of
 
 ALPHA = 0.05
@@ -79,7 +79,7 @@ def _facts(named: pd.DataFrame, selection_rule: str) -> list[tuple[str, str]]:
     one = named.iloc[0]
     origin = {"real": "real data", "rendered": "rendered data", "simulated": "simulated data"}
     made_from = named.loc[named["provenance"] != ""].drop_duplicates(["method", "provenance"])
-    teachers = [name for name in names_of(named["teacher"]) if name not in (*NO_TEACHER, "random")]
+    teachers = [name for name in names_of(named["teacher"]) if name not in NO_TEACHER and not is_random(name)]
     n_test = sorted(named["n_test"].unique())
     size = f"{n_test[0]:,}" + (f" to {n_test[-1]:,}" if len(n_test) > 1 else "")
     return [
