@@ -67,9 +67,6 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     "a file in two pairs": (rows_with("x,s/x.png,t/0.png,a"), r"target 't/0\.png' is in pair 'x', but in pair 'p0'"),
     "out of the folder": (rows_with("x,s/0.png,s/../../secret.png,a"), r"'\.\./secret\.png' leads out"),
     "an absolute path": (rows_with("x,/etc/passwd,t/0.png,a"), r"'/etc/passwd' leads out"),
-    "a segmentation manifest": (
-        lambda root: manifest(root, [f"p{i},s/{i}.png,t/{i}.png,label/{i}.png" for i in range(9)]),
-        r"labels are images \('label/0\.png'\), as for segmentation: dense tasks are not read"),
     "one class": (lambda root: manifest(root, pairs(9, classes="a")), r"has 1 class"),
     "no pair": (lambda root: manifest(root, [f"p{i},,t/{i}.png,{'ab'[i % 2]}" for i in range(9)] + ["q,s/q.png,,a"]),
                 r"has no pair"),
@@ -91,7 +88,7 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
         lambda root: (picture(root / "source/a/0.png"), picture(root / "target/0.png"), f"folder:{root}")[2],
         r"0\.png' is a file where a folder named after a class is due"),
     "about.toml": (lambda root: (manifest(root, pairs(12)), (root / "about.toml").write_text("origin = 'dreamt'"))[0],
-                   r"origin is 'dreamt'"),
+                   r"origin: input should be 'real', 'rendered' or 'simulated' \(not 'dreamt'\)"),
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import io
 import os
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xkd_bench.errors import UsageError
@@ -31,11 +31,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Rows that are each well formed; `name` is for messages. given: whether they say which split they are in."""
+    """Rows that are each well formed; `name` is for messages. given: whether they say which split they are in.
+
+    dense: the labels are images (label maps), as for segmentation.
+    """
 
     name: str
     rows: tuple[Row, ...]
     given: bool
+    dense: bool = False
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -161,24 +165,37 @@ def _checked(name: str, rows: list[Row]) -> Manifest:
         if not row.source and not row.target:
             raise UsageError(f"'{name}', {row.where}: source and target are both blank")
         for path in (row.source, row.target):
-            if path.split("/")[0] == ".." or os.path.isabs(path):
-                raise UsageError(f"'{name}', {row.where}: '{path}' leads out of the folder: paths are relative to it")
+            _check_path(name, row, path)
         if given and row.split not in SPLITS:
             said = f"unknown split '{row.split}'" if row.split else "split is blank, though other rows have one"
             raise UsageError(f"'{name}', {row.where}: {said}: use train, val or test")
+    labels = {row.label for row in rows if row.label}
+    if sum(label.lower().endswith(_IMAGE_ENDINGS) for label in labels) > len(labels) / 2:
+        return Manifest(name, tuple(_dense_row(name, row) for row in rows), given, dense=True)
     _check_labels(name, rows)
     return Manifest(name, tuple(rows), given)
 
 
+def _check_path(name: str, row: Row, path: str) -> None:
+    if path.split("/")[0] == ".." or os.path.isabs(path):
+        raise UsageError(f"'{name}', {row.where}: '{path}' leads out of the folder: paths are relative to it")
+
+
+def _dense_row(name: str, row: Row) -> Row:
+    """The row with its label as a path; both sides are there, for they are one grid of pixels."""
+    for key in ("source", "target"):
+        if not getattr(row, key):
+            raise UsageError(f"'{name}', {row.where}: {key} is blank: for segmentation a row has both sides")
+    label = posixpath.normpath(row.label) if row.label else ""
+    _check_path(name, row, label)
+    if label and not label.lower().endswith(_IMAGE_ENDINGS):
+        raise UsageError(f"'{name}', {row.where}: label '{label}' is no image, but other labels are (label maps)")
+    return replace(row, label=label)
+
+
 def _check_labels(name: str, rows: list[Row]) -> None:
-    """One label a pair; at least two classes; names of classes, not of images."""
+    """One label a pair; at least two classes."""
     labels = {row.label for row in rows if row.label}
-    images = [label for label in labels if label.lower().endswith(_IMAGE_ENDINGS)]
-    if len(images) > len(labels) / 2:
-        raise UsageError(
-            f"'{name}': its labels are images ('{min(images)}'), as for segmentation: dense tasks are not read by this "
-            "version: put names of classes in the column label"
-        )
     if len(labels) < 2:
         raise UsageError(f"'{name}' has {len(labels)} class in its column label: two or more are needed")
     seen: dict[str, Row] = {}

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._cache import Allocate, Array, cached, sha256
 from xkd_bench.tasks.base import Index
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _THREADS, _BLOCK, _NAMED = 8, 256, 10
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -25,11 +29,11 @@ class UnreadableError(Exception):
         self.files = files
 
 
-def unreadable(root: Path, files: Sequence[tuple[str, str]], total: int) -> UsageError:
+def unreadable(root: Path, files: Sequence[tuple[str, str]], total: int, what: str = "images") -> UsageError:
     """One line that names the first of the files, with the reason, and says how many there are."""
     named = ", ".join(f"{path} ({why})" for path, why in files[:_NAMED])
     more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-    return UsageError(f"{len(files)} of {total} images in '{root}' cannot be read: {named}{more}")
+    return UsageError(f"{len(files)} of {total} {what} in '{root}' cannot be read: {named}{more}")
 
 
 def pictures(
@@ -41,7 +45,7 @@ def pictures(
     Transparency is laid on white; of 16 bits the upper 8 are kept. either: one channel if all images are grey, else
     three. Raises UnreadableError with all files that cannot be read.
     """
-    stamps = [_stamp(root / file) for file in files]
+    stamps = [stamp(root / file) for file in files]
     bad = [(file, stamp) for file, stamp in zip(files, stamps, strict=True) if isinstance(stamp, str)]
     told = 0
 
@@ -78,7 +82,7 @@ def _scrap(shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(np.zeros(1, np.uint8), shape)
 
 
-def _stamp(path: Path) -> list[int] | str:
+def stamp(path: Path) -> list[int] | str:
     """What changes when the file does; or why it is none (a pipe would be waited for without end)."""
     try:
         found = path.stat()
@@ -124,21 +128,34 @@ def _read_all(
 
 def _try_to_read(path: Path, size: int) -> NDArray[np.uint8] | str:
     """Pixels [3, size, size], or why there are none."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
         return _read(path, size)
-    except UnidentifiedImageError:
-        return "no image" if path.stat().st_size else "empty"
-    except Image.DecompressionBombError:
-        return "too many pixels"
-    except OSError as error:
-        return "truncated" if "truncated" in str(error).lower() else (error.strerror or str(error)).lower()
     except Exception as error:
-        return f"broken: {error}".splitlines()[0]
+        return why(path, error)
+
+
+def why(path: Path, error: Exception) -> str:
+    """In a few words, why reading `path` ended in `error`."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "no image" if path.stat().st_size else "empty"
+    if isinstance(error, Image.DecompressionBombError):
+        return "too many pixels"
+    if isinstance(error, OSError):
+        return "truncated" if "truncated" in str(error).lower() else (error.strerror or str(error)).lower()
+    return f"broken: {error}".splitlines()[0]
 
 
 def _read(path: Path, size: int) -> NDArray[np.uint8]:
+    from PIL import Image, ImageOps
+
+    fitted = ImageOps.fit(open_image(path).convert("RGB"), (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(fitted).transpose(2, 0, 1)
+
+
+def open_image(path: Path) -> "Image":
+    """An image of 8 bits a channel, the right way up: transparency laid on white, of 16 bits the upper 8."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as file:
@@ -153,5 +170,5 @@ def _read(path: Path, size: int) -> NDArray[np.uint8]:
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
-    return np.asarray(fitted).transpose(2, 0, 1)
+        image.load()
+        return image

@@ -103,14 +103,14 @@ def make_table(manifest: Manifest) -> Table:
     classes = tuple(sorted(set(label_of.values())))
     number = {name: i for i, name in enumerate(classes)}
     pairs = {pair: i for i, pair in enumerate(dict.fromkeys(row.pair for row in rows))}
-    together = _together(manifest, by_class)
+    number_of = together(manifest, by_class)
 
     def side(key: Literal["source", "target"]) -> Side:
         items = _items(manifest, key)
         return Side(
             files=tuple(items),
             concept=np.array([pairs[row.pair] for row in items.values()], np.int64),
-            group=np.array([together[key, file] for file in items], np.int64),
+            group=np.array([number_of[key, file] for file in items], np.int64),
             label=np.array([number.get(label_of.get(row.pair, ""), -1) for row in items.values()], np.int64),
             part=np.array([SPLITS.index(row.split) if row.split else -1 for row in items.values()], np.int64),
         )
@@ -163,8 +163,11 @@ def _nodes(row: Row) -> list[Node]:
     return [(key, file) for key, file in (("source", row.source), ("target", row.target)) if file]
 
 
-def _together(manifest: Manifest, by_class: bool) -> dict[Node, int]:
-    """A number for each (side, file), the same for those that may not be parted: of one pair, or of one group."""
+def together(manifest: Manifest, by_class: bool, dense: bool = False) -> dict[Node, int]:
+    """A number for each (side, file), the same for those that may not be parted: of one pair, or of one group.
+
+    Raises UsageError where what belongs together is in two splits. dense: train and val may share a group.
+    """
     ties = _Ties()
     for row in manifest.rows:
         for node in _nodes(row):
@@ -177,7 +180,8 @@ def _together(manifest: Manifest, by_class: bool) -> dict[Node, int]:
     for row in manifest.rows:
         for node in _nodes(row):
             other = first.setdefault(roots[node], row)
-            if other.split != row.split:
+            splits = {other.split, row.split}
+            if len(splits) > 1 and not (dense and splits == {"train", "val"}):
                 raise UsageError(f"'{manifest.name}': {_parted(row, other)}: what belongs together has one split")
     return dict(zip(roots, numbered(list(roots.values())).tolist(), strict=True))
 

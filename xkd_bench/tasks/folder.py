@@ -12,28 +12,25 @@ seed); else 60 / 15 / 25 % by group, drawn by seed. Pairs are the train rows tha
 Where every `pair_id` is the label itself, the data is paired by class: a pair then carries the label, so each seed
 distils on 60 % of the classes and scores on the others, 50 / 10 / 40 % of each (or as the column `split` says).
 
-`PATH/about.toml` may give `title`, `source`, `target`, `licence` and `origin` (real, rendered or simulated).
+Where the labels are images (label maps), it is a task for segmentation: every row has both sides, which lie on one
+grid of pixels with the label map; a pair is one row. `val` may then share a group with `train` (with one line in the
+log), `test` never; where train is one group and there is no `val`, 15 % of its rows in a row validate.
+
+`PATH/about.toml` may give `title`, `source`, `target`, `licence` and `origin` (real, rendered or simulated); for
+segmentation also `classes`, `ignore_label` (255), `palette`, `absent`, `source_range` and `target_range`.
 """
 
-import logging
-import tomllib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xkd_bench.errors import UsageError
-from xkd_bench.tasks._cache import sha256
-from xkd_bench.tasks._manifest import MANIFESTS, SPLITS, read_manifest
-from xkd_bench.tasks._pictures import UnreadableError, pictures, twins, unreadable
-from xkd_bench.tasks._rasterise import count
-from xkd_bench.tasks._table import Side, Table, make_table
-from xkd_bench.tasks.base import Card, Items, Progress, Split, Task, TaskData, check_split
-
-_LOG = logging.getLogger(__name__)
-_ORIGINS = ("real", "rendered", "simulated")
+from xkd_bench.tasks._about import read_about
+from xkd_bench.tasks._dense_folder import DenseFolder
+from xkd_bench.tasks._listed import Listed
+from xkd_bench.tasks._manifest import MANIFESTS, Manifest, read_manifest
+from xkd_bench.tasks._table import Table, make_table
+from xkd_bench.tasks.base import Card, Progress, Size, Task, TaskData
 
 
 class Folder(Task):
@@ -54,100 +51,39 @@ class Folder(Task):
             raise UsageError(
                 "task 'folder' needs a path: folder:PATH, where PATH holds manifest.csv, or source/, target/"
             )
-        self.root = Path(argument).expanduser()
-        self.table = _table(self.root)
-        self.card = _card(self.root, replace(self.card, name=f"folder:{self.root.resolve().name}"))
-        self.card = replace(self.card, pairing="class" if self.table.by_class else "instance")
+        root = Path(argument).expanduser()
+        found, about = _read(root), read_about(root)
+        card = replace(self.card, name=f"folder:{root.resolve().name}", **about.card())
+        self._task: DenseFolder | Listed
+        if isinstance(found, Manifest):
+            self._task = DenseFolder(root, card, found, about)
+        else:
+            self._task = Listed(root, found, replace(card, pairing="class" if found.by_class else "instance"))
+        self.card = self._task.card
 
-    def load(self, source_size: int, target_size: int, progress: Progress | None = None) -> "FolderData":
+    def load(self, source_size: Size, target_size: Size, progress: Progress | None = None) -> TaskData:
         """Decode all images, or read them from the cache. Raises UsageError that names the unreadable ones."""
-        table = self.table
-        add = count(len(table.source.files) + len(table.target.files), progress)
-        parts, bad = [], []
-        for name, side, size in (("source", table.source, source_size), ("target", table.target, target_size)):
-            try:
-                parts.append(pictures(f"folder-{name}", self.root, side.files, size, name == "target", add))
-            except UnreadableError as error:
-                bad += error.files
-        if bad:
-            raise unreadable(self.root, bad, len(table.source.files) + len(table.target.files))
-        (source, source_digest), (target, target_digest) = parts
-        for name, side, images in (("source", table.source, source), ("target", table.target, target)):
-            _warn_of_twins(name, side, images)
-        return FolderData(
-            table,
-            Items(source, table.source.concept, table.source.group),
-            Items(target, table.target.concept, table.target.group),
-            sha256(source_digest, target_digest, *table.arrays(), table.classes, table.by_class),
-        )
+        self._task.skip_bad = self.skip_bad
+        if isinstance(self._task, DenseFolder):
+            return self._task.load(source_size, target_size, progress)
+        if isinstance(source_size, tuple) or isinstance(target_size, tuple):
+            raise UsageError(f"task '{self.card.name}' reads squares: give one number of pixels")
+        return self._task.load(source_size, target_size, progress)
 
 
-def _table(root: Path) -> Table:
+def _read(root: Path) -> Table | Manifest:
     """What the manifest says; read once as long as it does not change, for a run makes its task several times."""
     for name in MANIFESTS:
         if (root / name).is_file():
             found = (root / name).stat()
-            return _table_of(root, found.st_mtime_ns, found.st_size)
-    return make_table(read_manifest(root))
+            return _read_once(root, found.st_mtime_ns, found.st_size)
+    return _read_once.__wrapped__(root, 0, 0)
 
 
 @lru_cache(maxsize=4)
-def _table_of(root: Path, mtime_ns: int, size: int) -> Table:
-    return make_table(read_manifest(root))
-
-
-def _warn_of_twins(name: str, side: Side, images: NDArray[np.uint8]) -> None:
-    if found := twins(images, side.group):
-        first, second = (side.files[i] for i in found[0])
-        _LOG.warning(
-            "%d %s images are the same as one of another group (first: %s and %s): if they may not be parted between "
-            "train and test, give them one group in the manifest",
-            *(len(found), name, first, second),
-        )
-
-
-def _card(root: Path, card: Card) -> Card:
-    about = root / "about.toml"
-    if not about.exists():
-        return card
-    try:
-        said = tomllib.loads(about.read_text("utf8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"'{about}' cannot be read: {error}") from None
-    known = {"title", "source", "target", "licence", "origin"}
-    for key, value in said.items():
-        if key not in known or not isinstance(value, str):
-            raise UsageError(f"'{about}': '{key}' is no text or not one of {', '.join(sorted(known))}")
-    if said.get("origin", "real") not in _ORIGINS:
-        raise UsageError(f"'{about}': origin is '{said['origin']}': use {', '.join(_ORIGINS)}")
-    return replace(card, **said)
-
-
-class FolderData(TaskData):
-    """The table says what each item is; the splits are made from it."""
-
-    def __init__(self, table: Table, source: Items, target: Items, digest: str) -> None:
-        self.table, self.source, self.target, self.digest = table, source, target, digest
-        self.concept_names = table.concept_names
-
-    def split(self, seed: int) -> Split:
-        """The given split, or one drawn by group; by class, some classes are distilled and the others scored."""
-        parts = self.table.parts(seed)
-        paired = np.intersect1d(self.source.concept, self.target.concept[parts.pairs])
-        label = np.where(parts.scored, parts.label, -1)
-        labelled = label >= 0
-        split = Split(
-            pairs_source=np.flatnonzero(np.isin(self.source.concept, paired) & parts.source_pairs),
-            pairs_target=np.flatnonzero(parts.pairs & np.isin(self.target.concept, paired)),
-            train=np.flatnonzero((parts.part == SPLITS.index("train")) & labelled),
-            val=np.flatnonzero((parts.part == SPLITS.index("val")) & labelled),
-            test=np.flatnonzero((parts.part == SPLITS.index("test")) & labelled),
-            label=label,
-            classes=parts.classes,
-        )
-        if not len(split.pairs_source):
-            raise UsageError(f"'{self.table.name}': no pair in train has both sides: nothing to distil from")
-        return check_split(self, split)
+def _read_once(root: Path, mtime_ns: int, size: int) -> Table | Manifest:
+    manifest = read_manifest(root)
+    return manifest if manifest.dense else make_table(manifest)
 
 
 TASK = Folder

@@ -1,0 +1,83 @@
+"""Classification tasks on files: the items of a table, read once at the asked sizes."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd_bench.errors import UsageError
+from xkd_bench.tasks._cache import sha256
+from xkd_bench.tasks._manifest import SPLITS
+from xkd_bench.tasks._pictures import UnreadableError, pictures, twins, unreadable
+from xkd_bench.tasks._rasterise import count
+from xkd_bench.tasks._table import Side, Table
+from xkd_bench.tasks.base import Card, Items, Progress, Split, Task, TaskData, check_split
+
+_LOG = logging.getLogger(__name__)
+
+
+class Listed(Task):
+    """The files of `table`, below `root`."""
+
+    def __init__(self, root: Path, table: Table, card: Card) -> None:
+        self.root, self.table, self.card = root, table, card
+
+    def load(self, source_size: int, target_size: int, progress: Progress | None = None) -> "ListedData":
+        """Decode all images, or read them from the cache. Raises UsageError that names the unreadable ones."""
+        table = self.table
+        add = count(len(table.source.files) + len(table.target.files), progress)
+        parts, bad = [], []
+        for name, side, size in (("source", table.source, source_size), ("target", table.target, target_size)):
+            try:
+                parts.append(pictures(f"folder-{name}", self.root, side.files, size, name == "target", add))
+            except UnreadableError as error:
+                bad += error.files
+        if bad:
+            raise unreadable(self.root, bad, len(table.source.files) + len(table.target.files))
+        (source, source_digest), (target, target_digest) = parts
+        for name, side, images in (("source", table.source, source), ("target", table.target, target)):
+            _warn_of_twins(name, side, images)
+        return ListedData(
+            table,
+            Items(source, table.source.concept, table.source.group),
+            Items(target, table.target.concept, table.target.group),
+            sha256(source_digest, target_digest, *table.arrays(), table.classes, table.by_class),
+        )
+
+
+def _warn_of_twins(name: str, side: Side, images: NDArray[np.uint8]) -> None:
+    if found := twins(images, side.group):
+        first, second = (side.files[i] for i in found[0])
+        _LOG.warning(
+            "%d %s images are the same as one of another group (first: %s and %s): if they may not be parted between "
+            "train and test, give them one group in the manifest",
+            *(len(found), name, first, second),
+        )
+
+
+class ListedData(TaskData):
+    """The table says what each item is; the splits are made from it."""
+
+    def __init__(self, table: Table, source: Items, target: Items, digest: str) -> None:
+        self.table, self.source, self.target, self.digest = table, source, target, digest
+        self.concept_names = table.concept_names
+
+    def split(self, seed: int) -> Split:
+        """The given split, or one drawn by group; by class, some classes are distilled and the others scored."""
+        parts = self.table.parts(seed)
+        paired = np.intersect1d(self.source.concept, self.target.concept[parts.pairs])
+        label = np.where(parts.scored, parts.label, -1)
+        labelled = label >= 0
+        split = Split(
+            pairs_source=np.flatnonzero(np.isin(self.source.concept, paired) & parts.source_pairs),
+            pairs_target=np.flatnonzero(parts.pairs & np.isin(self.target.concept, paired)),
+            train=np.flatnonzero((parts.part == SPLITS.index("train")) & labelled),
+            val=np.flatnonzero((parts.part == SPLITS.index("val")) & labelled),
+            test=np.flatnonzero((parts.part == SPLITS.index("test")) & labelled),
+            label=label,
+            classes=parts.classes,
+        )
+        if not len(split.pairs_source):
+            raise UsageError(f"'{self.table.name}': no pair in train has both sides: nothing to distil from")
+        return check_split(self, split)
