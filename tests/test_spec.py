@@ -20,7 +20,10 @@ def test_defaults_are_filled_in(make):
     assert (spec.method, spec.protocol, spec.teacher, spec.pairs) == ("cmc", "few-shot", "efficientnet-lite0", "true")
     assert (spec.seed, spec.precision, spec.batch) == (0, "32", None)
     assert spec.student == spec.load_budget().student == "conv4-w8"
-    assert spec.options == {"tau": 0.1, "positives": "distinct", "centre_teacher": True}
+    assert spec.options == {
+        "tau": 0.1, "learn_tau": False, "positives": "distinct", "queue": 0, "centre_teacher": True,
+    }  # fmt: skip
+    assert (spec.init, spec.teacher_weights, spec.teacher_digest) == ("random", None, None)
 
 
 def test_options_given_as_text_are_the_same_run_as_typed_ones(make):

@@ -22,6 +22,7 @@ from xkd_bench.stages.scores import jsonable, scores
 from xkd_bench.stages.student import student_key
 from xkd_bench.store import Store
 from xkd_bench.tasks.base import TaskData
+from xkd_bench.training import is_compiled
 
 RECORDED_PACKAGES = ("torch", "torchvision", "timm", "kornia", "lightning-fabric", "numpy", "scikit-learn")
 
@@ -50,9 +51,9 @@ class Runner:
             )
         return self._data[key]
 
-    def context(self, spec: RunSpec) -> Context:
-        """What the stages of this spec need."""
-        return Context(spec, self.data(spec), self.store, self.fabric, self.report, self._recent)
+    def context(self, spec: RunSpec, report: Report | None = None) -> Context:
+        """What the stages of this spec need. report: told how it goes, instead of the runner's."""
+        return Context(spec, self.data(spec), self.store, self.fabric, report or self.report, self._recent)
 
     def key(self, spec: RunSpec) -> str:
         """The key of the record: the spec, the numbers of its protocol and budget, and the data."""
@@ -88,15 +89,15 @@ class Runner:
                 f"on {spec.task}: use --batch {sampler.batch} or less"
             )
 
-    def run(self, spec: RunSpec) -> str:
-        """Do what is missing and return the key of the record."""
+    def run(self, spec: RunSpec, report: Report | None = None) -> str:
+        """Do what is missing and return the key of the record. report: as for `context`."""
         key = self.key(spec)
-        self.store.compute("runs", key, lambda folder: self._write_record(spec, key, folder))
+        self.store.compute("runs", key, lambda folder: self._write_record(self.context(spec, report), key, folder))
         return key
 
-    def _write_record(self, spec: RunSpec, key: str, folder: Path) -> None:
+    def _write_record(self, run: Context, key: str, folder: Path) -> None:
         started = time.perf_counter()
-        run = self.context(spec)
+        spec = run.spec
         rows, correct = [], []
         for fraction, score in scores(run):
             rows.append({**jsonable(score), "pair_fraction": fraction, "metric": "accuracy"})
@@ -135,4 +136,5 @@ def environment(fabric: Fabric) -> dict[str, Any]:
         "packages": {"xkd-bench": __version__, **{name: version(name) for name in RECORDED_PACKAGES}},
         "device": torch.cuda.get_device_name(fabric.device) if on_gpu else platform.machine(),
         "threads": torch.get_num_threads(),
+        "compiled": is_compiled(fabric),
     }

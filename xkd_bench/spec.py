@@ -68,7 +68,7 @@ class RunSpec(BaseModel):
         """A checked spec. `student` defaults to the budget's, `batch` (of distillation) to its recipe's."""
         from xkd_bench import methods, tasks
         from xkd_bench.models.encoders import check_student
-        from xkd_bench.models.teachers import check_teacher
+        from xkd_bench.models.teachers import check_teacher, weights_digest
 
         for kind, name, known in (
             ("protocol", protocol, protocol_names()),
@@ -97,7 +97,7 @@ class RunSpec(BaseModel):
         starts_there = (cls_method.init or init) == "source" and file is not None and teacher == student
         if cls_method.uses_pairs or starts_there:
             teacher = teacher or DEFAULT_TEACHER
-            check_teacher(teacher)
+            check_teacher(teacher, file)
         if not cls_method.uses_pairs:
             # A method that is shown no pairs is the same run whatever the teacher: one key, one result.
             pairs = "true"
@@ -107,7 +107,7 @@ class RunSpec(BaseModel):
             "task": task, "method": method, "options": parsed.model_dump(mode="json"), "protocol": protocol,
             "budget": budget, "teacher": teacher, "pairs": pairs, "student": student, "seed": seed,
             "precision": precision, "batch": batch, "init": init, "teacher_weights": file,
-            "teacher_digest": None,
+            "teacher_digest": weights_digest(str(teacher), file) if file is not None else None,
         }  # fmt: skip
         return cls.model_validate(fields)
 

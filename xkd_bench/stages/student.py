@@ -12,6 +12,7 @@ from xkd_bench.batches import Known, PairBatches
 from xkd_bench.methods.base import Teacher
 from xkd_bench.models import weights
 from xkd_bench.models.encoders import Encoder, build_encoder
+from xkd_bench.models.initialise import initialise
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
@@ -58,8 +59,6 @@ def _initial(run: Context) -> Encoder:
     """The student before it is distilled: fresh, or with weights that know the source modality."""
     student = _fresh(run)
     if run.init == "source":
-        from xkd_bench.models.initialise import initialise
-
         state, channels = source_state(run)
         initialise(student, state, channels)
     return student

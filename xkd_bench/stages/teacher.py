@@ -27,7 +27,7 @@ def teacher_key(run: Context) -> dict[str, Any]:
         return {"teacher": kind, "seed": run.spec.seed, "data": run.data.digest}
     if kind == "simclr":
         return _pretraining(run)
-    return {"teacher": kind, "weights": teachers.imagenet_digest()}
+    return {"teacher": kind, "weights": run.spec.teacher_digest or teachers.weights_digest(kind)}
 
 
 def _pretraining(run: Context) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def build_teacher(run: Context) -> teachers.TeacherEncoder:
         return teachers.random_teacher(_sample(run), stream(run.spec.seed, "teacher"))
     if run.spec.teacher == "simclr":
         return teachers.simclr_teacher(pretrained(run))
-    return teachers.imagenet_teacher()
+    return teachers.load_teacher(run.spec.teacher, run.spec.teacher_weights)
 
 
 def teacher_features(run: Context) -> Tensor:
