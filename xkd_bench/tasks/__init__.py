@@ -1,11 +1,17 @@
 """What is learned from what: one file a data set, one contract (`base.Task`)."""
 
 from xkd_bench import registry
+from xkd_bench.tasks._graded import Graded, parse
 from xkd_bench.tasks.base import Task
 
 
 def get(name: str) -> Task:
-    """The task of this name; what follows a colon (`folder:PATH`) is the task's own argument."""
-    stem, _, argument = name.partition(":")
+    """The task of this name.
+
+    What follows a colon is the task's own argument (`folder:PATH`); what follows a last `@` degrades its target
+    (`emoji-sketch@blur=0.4,noise=0.1`; the axes are those of `_degrade`).
+    """
+    plain, strengths = parse(name)
+    stem, _, argument = plain.partition(":")
     task: Task = registry.load("tasks", stem)(argument)
-    return task
+    return Graded(task, strengths) if strengths else task

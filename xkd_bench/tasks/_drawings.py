@@ -40,6 +40,24 @@ def draw(
 ) -> Drawings:
     """All drawings at `size` pixels. add: told how many were drawn, as it goes (all at once if from the cache)."""
     where = rows(styles, codes)
+    key = sha256(archive().digest, renderer(), [style.name for style in styles], list(codes), size, channels)
+    shape = (len(where), channels, size, size)
+    data, digest = drawn(name, key, lambda: [styles[s].svg(codes[c]) for s, c in where], shape, add)
+    style, concept = np.array(where, np.int64).T
+    return Drawings(data, concept, style, digest)
+
+
+def drawn(
+    name: str,
+    key: str,
+    documents: Callable[[], Sequence[str]],
+    shape: tuple[int, ...],
+    add: Callable[[int], None],
+) -> tuple[Array, str]:
+    """SVG documents as an array of this shape [n, channels, size, size], and its sha256.
+
+    key: all that the pixels depend on. documents: called if they are not in the cache. add: as in `draw`.
+    """
     told = 0
 
     def tell(n: int) -> None:
@@ -47,13 +65,9 @@ def draw(
         told += n
         add(n)
 
-    key = sha256(archive().digest, renderer(), [style.name for style in styles], list(codes), size, channels)
-
     def build(allocate: Allocate) -> Array:
-        out = allocate((len(where), channels, size, size))
-        return rasterise([styles[s].svg(codes[c]) for s, c in where], out, tell)
+        return rasterise(documents(), allocate(shape), tell)
 
-    data, digest = cached(f"{name}-{size}", key, build)
-    add(len(where) - told)
-    style, concept = np.array(where, np.int64).T
-    return Drawings(data, concept, style, digest)
+    data, digest = cached(f"{name}-{shape[-1]}", key, build)
+    add(shape[0] - told)
+    return data, digest
