@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -49,7 +49,11 @@ class Protocol(_Frozen):
 
 
 class Recipe(_Frozen):
-    """How a network is optimised. `lr` is at its peak; `gamma` multiplies it at each milestone (epochs)."""
+    """How a network is optimised. `lr` is at its peak; `gamma` multiplies it at each milestone (epochs).
+
+    ema: keep an exponential moving average of the weights with this decay, and end with it. decay_norms: whether weight
+    decay pulls at biases and norms too. max_steps: epochs are cut to as many as fit in, at least one (see `fitted`).
+    """
 
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Annotated[float, Field(gt=0)]
@@ -62,6 +66,15 @@ class Recipe(_Frozen):
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     augmentation: Literal["none", "light", "simclr"]
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    decay_norms: bool = True
+    max_steps: Positive | None = None
+
+    @model_serializer(mode="wrap")
+    def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out at their defaults: keys of what was made before them stay as they are."""
+        later = {name: Recipe.model_fields[name].default for name in ("ema", "decay_norms", "max_steps")}
+        return {k: v for k, v in plain(self).items() if k not in later or v != later[k]}
 
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
@@ -70,6 +83,14 @@ class Recipe(_Frozen):
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must increase, got {list(self.milestones)}")
         return self
+
+
+    def fitted(self, steps_per_epoch: int) -> "Recipe":
+        """The recipe with the epochs that `max_steps` leaves of it, and no limit."""
+        if self.max_steps is None:
+            return self
+        epochs = min(self.epochs, max(1, self.max_steps // steps_per_epoch))
+        return self.model_copy(update={"epochs": epochs, "max_steps": None})
 
 
 class HeadRecipe(_Frozen):

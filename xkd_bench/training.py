@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from torch.optim import Optimizer
 
 from protocols import Recipe
 from xkd_bench.errors import TrainingError, UsageError
+from xkd_bench.models.temperature import Temperature
 from xkd_bench.seeds import stream
 
+log = logging.getLogger("xkd_bench")
 OnStep = Callable[[int, int, float], None]
 """Told (steps done, steps in all, loss) as training goes on."""
 
@@ -26,8 +28,23 @@ CHECKPOINT_EVERY_S = 30.0
 CHECK_EVERY_STEPS_CUDA = 50  # reading the loss waits for the GPU
 
 
-def make_fabric(device: str = "auto", precision: str = "32") -> Fabric:
-    """A launched Fabric on one device. device: auto, cpu or cuda; precision: 32, bf16 or 16 (mixed)."""
+class _Fabric(Fabric):
+    """A Fabric that knows whether what is trained on it is compiled."""
+
+    compiled = False
+
+
+def is_compiled(fabric: Fabric) -> bool:
+    """Whether `fit` compiles what it trains on this Fabric."""
+    return getattr(fabric, "compiled", False)
+
+
+def make_fabric(device: str = "auto", precision: str = "32", compiled: bool = False) -> Fabric:
+    """A launched Fabric on one device. device: auto, cpu or cuda; precision: 32, bf16 or 16 (mixed).
+
+    compiled: `fit` runs modules through torch.compile. Where that does not work (no C++ compiler), one line says so and
+    they run as they are. Numbers change in their last digits, as from one machine to another.
+    """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device '{device}' is not known: use auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
@@ -40,9 +57,21 @@ def make_fabric(device: str = "auto", precision: str = "32") -> Fabric:
         raise UsageError(f"precision '{precision}' is not known: use {', '.join(modes)}")
     if precision == "16" and device == "cpu":
         raise UsageError("precision 16 needs CUDA: on a CPU use bf16 or 32")
-    fabric = Fabric(accelerator=device, devices=1, precision=modes[precision])  # type: ignore[arg-type]
+    fabric = _Fabric(accelerator=device, devices=1, precision=modes[precision])  # type: ignore[arg-type]
     fabric.launch()
+    fabric.compiled = compiled and _compiler_works(fabric.device)
     return fabric
+
+
+def _compiler_works(device: torch.device) -> bool:
+    """Whether torch.compile does; it is found out by compiling something small, for it fails in many ways."""
+    try:
+        torch.compile(lambda x: (x + 1).relu())(torch.ones(8, device=device))
+    except Exception as error:  # no compiler, one that is too old, a Python that it does not know, …
+        why = (str(error).splitlines() or [""])[0]
+        log.warning("--compile is left out: torch.compile does not work here (%s: %s)", type(error).__name__, why)
+        return False
+    return True
 
 
 def learning_rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
@@ -62,14 +91,69 @@ def learning_rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int]
     return factor
 
 
-def make_optimiser(parameters: Iterator[nn.Parameter], recipe: Recipe, fused: bool = True) -> Optimizer:
-    """recipe's optimiser at its peak learning rate. fused: one kernel for all parameters, on CPU and GPU alike."""
+def make_optimiser(module: nn.Module, recipe: Recipe, fused: bool = True) -> Optimizer:
+    """recipe's optimiser at its peak learning rate, for all parameters of `module` that take a gradient.
+
+    No weight decay pulls at temperatures, nor at biases and norms if the recipe says so (`decay_norms`). fused: one
+    kernel for all parameters, on CPU and GPU alike.
+    """
     kinds: dict[str, Callable[..., Optimizer]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
         "sgd": lambda p, **kw: torch.optim.SGD(p, momentum=0.9, **kw),
     }
-    return kinds[recipe.optimiser](parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+    groups = _parameter_groups(module, recipe)
+    return kinds[recipe.optimiser](groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+
+
+def _parameter_groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameters with and without weight decay. Biases and norms are the vectors, as in timm and OpenCLIP."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    spared = {id(p) for m in module.modules() if isinstance(m, Temperature) for p in m.parameters()}
+    if not recipe.decay_norms:
+        spared |= {id(p) for p in trained if p.ndim < 2}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if id(p) not in spared]},
+        {"params": [p for p in trained if id(p) in spared], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+class _Average:
+    """Exponential moving average of a module's trained parameters and batch-normalisation statistics.
+
+        average ← d_t · average + (1 - d_t) · current,    d_t = min(decay, (1 + t) / (10 + t)),  t = 1, 2, … steps
+
+    The growing d_t (TensorFlow's ExponentialMovingAverage) keeps a short training from ending near its random start.
+    The statistics are averaged like the weights, as timm's ModelEmaV2 does, and not computed again for the averaged
+    weights, as stochastic weight averaging would. Other buffers (a memory, a queue) keep their last values.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        statistics = [s for m in norms for s in (m.running_mean, m.running_var) if s is not None]
+        self.current: list[Tensor] = [*(p.detach() for p in module.parameters() if p.requires_grad), *statistics]
+        self.average = [tensor.clone() for tensor in self.current]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """After a step of the optimiser."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_(self.average, self.current, 1 - decay)
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Put the average in place of what was averaged."""
+        torch._foreach_copy_(self.current, self.average)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "average": self.average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps = state["steps"]
+        torch._foreach_copy_(self.average, state["average"])
 
 
 def fit(
@@ -88,17 +172,23 @@ def fit(
 
     module: maps a batch to a dict of scalars, of which `loss` is minimised. batches: the batches of an epoch, by its
     number. what: names the training in messages. checkpoint: a file; training goes on from it if it is there, with the
-    same result as if it had never stopped, for each epoch starts from a seed of its own.
+    same result as if it had never stopped, for each epoch starts from a seed of its own. With `recipe.ema` the module
+    ends with its averaged weights.
 
     Raises TrainingError (exit code 3) at the first step whose loss is not finite.
     """
     # Before the optimiser is made or restored: its state goes where the parameters are.
     module.to(fabric.device).to(memory_format=torch.channels_last)  # 1.4 times faster on CPU
     scaled = isinstance(fabric.strategy.precision, MixedPrecision) and fabric.strategy.precision.scaler is not None
-    optimiser = make_optimiser((p for p in module.parameters() if p.requires_grad), recipe, fused=not scaled)
+    optimiser = make_optimiser(module, recipe, fused=not scaled)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, learning_rate_factor(recipe, steps_per_epoch))
-    done, history = _restore(checkpoint, module, optimiser, schedule)
+    average = _Average(module, recipe.ema) if recipe.ema is not None else None
+    parts: dict[str, Any] = {"module": module, "optimiser": optimiser, "schedule": schedule}
+    parts |= {"average": average} if average else {}
+    done, history = _restore(checkpoint, parts)
     model, fast = fabric.setup(module, optimiser)
+    if is_compiled(fabric):
+        module.compile()  # in place: names of weights stay
     saved_at = time.monotonic()
     for epoch in range(done, recipe.epochs):
         torch.manual_seed(stream(seed, "epoch", epoch))
@@ -112,12 +202,16 @@ def fit(
             fast.step()
             fast.zero_grad()
             schedule.step()
+            if average:
+                average.update()
             watch.see(loss.detach())
         history.append(watch.close())
         if checkpoint is not None and time.monotonic() - saved_at > CHECKPOINT_EVERY_S and epoch + 1 < recipe.epochs:
-            state = {"module": module.state_dict(), "optimiser": optimiser.state_dict()}
-            _save(checkpoint, {**state, "schedule": schedule.state_dict(), "epochs": epoch + 1, "history": history})
+            state = {name: part.state_dict() for name, part in parts.items()}
+            _save(checkpoint, {**state, "epochs": epoch + 1, "history": history})
             saved_at = time.monotonic()
+    if average:
+        average.apply()
     return history
 
 
@@ -165,8 +259,8 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def _restore(path: Path | None, module: nn.Module, optimiser: Optimizer, schedule: Any) -> tuple[int, list[float]]:
-    """Epochs done and their losses; a file that cannot be read is as good as none."""
+def _restore(path: Path | None, parts: Mapping[str, Any]) -> tuple[int, list[float]]:
+    """Epochs done and their losses, all parts as they were then; a file that cannot be read is as good as none."""
     if path is None or not path.exists():
         return 0, []
     try:
@@ -174,7 +268,6 @@ def _restore(path: Path | None, module: nn.Module, optimiser: Optimizer, schedul
     except Exception:
         path.unlink(missing_ok=True)
         return 0, []
-    module.load_state_dict(state["module"])
-    optimiser.load_state_dict(state["optimiser"])
-    schedule.load_state_dict(state["schedule"])
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
     return state["epochs"], state["history"]

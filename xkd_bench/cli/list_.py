@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-Listed = Literal["tasks", "methods", "protocols", "budgets", "teachers", "students"]
+Listed = Literal["tasks", "methods", "protocols", "budgets", "teachers", "students", "sweeps"]
 
 
 def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
@@ -30,6 +30,10 @@ def _listing(what: Listed) -> list[tuple[str, str, str]]:
         if what == "protocols":
             return [(p.name, p.summary, p.source) for p in map(protocols.load_protocol, protocols.protocol_names())]
         return [(b.name, b.summary, b.source) for b in map(protocols.load_budget, protocols.budget_names())]
+    if what == "sweeps":
+        from xkd_bench.suite.grid import load_sweep, sweep_names
+
+        return [(s.name, s.summary, s.source) for s in map(load_sweep, sweep_names())]
     from xkd_bench import catalogue
 
     names = catalogue.TEACHERS if what == "teachers" else catalogue.STUDENTS

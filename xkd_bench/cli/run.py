@@ -1,13 +1,14 @@
 """`xkd-bench run`: methods under a protocol, beside their controls and references."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xkd_bench.cli.shared import Json, Out, file_name, parse_options, parse_seeds, publish
+from xkd_bench.cli.runs import Compile, Device, Machine, Precision, Quiet, carry_out
+from xkd_bench.cli.shared import Json, Out, Seeds, file_name, parse_options, parse_seeds, publish, seeds_words
 
 if TYPE_CHECKING:
     from xkd_bench.store import Store
@@ -25,16 +26,19 @@ def run(
     student: Annotated[str | None, typer.Option(help="Target encoder; the budget's, if not given.")] = None,
     pairs: Annotated[str, typer.Option(help="true, or shuffled: the control that breaks the pairs.")] = "true",
     option: MethodOptions = [],
-    seeds: Annotated[
-        str | None, typer.Option(help="How many (3), or which (0,1,7); the budget's, if not given.")
-    ] = None,
+    seeds: Seeds = None,
     batch: Annotated[int | None, typer.Option(help="Batch of distillation; the budget's, if not given.")] = None,
+    init: Annotated[
+        str, typer.Option(help="How the student starts: random, or source (weights of Step 1).")
+    ] = "random",
+    teacher_weights: Annotated[Path | None, typer.Option(help="A file with weights of the teacher's network.")] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Only the methods: no controls, no references.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="32, bf16 or 16.")] = "32",
+    device: Device = "auto",
+    precision: Precision = "32",
+    compiled: Compile = False,
     out: Out = Path("results"),
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run methods under a protocol beside their controls and references, and write the comparison into --out.
 
@@ -43,68 +47,55 @@ def run(
     from xkd_bench.recall import recall
     from xkd_bench.store import Store
 
-    seed_list = parse_seeds(seeds, budget)
     request = {
-        "methods": list(method), "options": parse_options(option), "seeds": seed_list, "task": task,
+        "methods": list(method), "options": parse_options(option), "seeds": parse_seeds(seeds, budget), "task": task,
         "protocol": protocol, "budget": budget, "teacher": teacher, "student": student, "pairs": pairs, "batch": batch,
-        "alone": alone, "precision": precision,
+        "alone": alone, "precision": precision, "init": init,
+        "teacher_weights": str(teacher_weights) if teacher_weights else None,
     }  # fmt: skip
     store = Store(out)
-    keys = recall(store, request) or _run_missing(store, request, device, quiet)
+    keys = recall(store, request) or _run_missing(store, request, Machine(device, precision, compiled), quiet)
     frame = store.frame(keys)
-    command = _command(
-        method, protocol, task, budget, teacher, student, pairs, option, seed_list, batch, alone, precision
-    )
-    defaults = _command(method, protocol, task, budget, None, None, "true", [], None, None, False, "32")
-    name = file_name(frame, "+".join(method), command if command != defaults else "")
+    command = _command(request, option)
+    plain = {"methods": method, "protocol": protocol, "task": task, "budget": budget}
+    name = file_name(frame, "+".join(method), command if command != _command(plain, []) else "")
     rows = publish(frame, out, name, command, shown=not (quiet or as_json))
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
 
 
-def _run_missing(store: "Store", request: dict[str, Any], device: str, quiet: bool) -> list[str]:
-    """Run what a request asks for and the store does not have; keys of all its records."""
-    from xkd_bench.progress import progress
+def _run_missing(store: "Store", request: dict[str, Any], machine: Machine, quiet: bool) -> list[str]:
+    """Run what a request asks for and the store does not have; keys of all its records. The first error ends it."""
     from xkd_bench.recall import remember
-    from xkd_bench.runner import Runner
-    from xkd_bench.suite import comparison, run_all
-    from xkd_bench.training import make_fabric
+    from xkd_bench.suite.comparison import comparison
 
-    specs = comparison(**request)
-    fabric = make_fabric(device, request["precision"])
-    keys = []
-    try:
-        with progress(len(specs), quiet) as shown:
-            runner = Runner(store, fabric, shown.report)
-            for spec, done in zip(specs, run_all(runner, specs, shown.begin), strict=True):
-                shown.end(spec.label(), done.was_there)
-                keys.append(done.key)
-    except KeyboardInterrupt:  # here, and not in main: typer would say no more than that it was aborted
-        typer.echo("xkd-bench: stopped; the same command does the rest", err=True)
-        raise typer.Exit(130) from None
+    plan, failed = carry_out(store, comparison(**request), machine, quiet=quiet, max_failures=1)
+    for outcome in failed:
+        assert outcome.error is not None
+        raise outcome.error
+    keys = list(plan.runs)
     remember(store, request, keys)
     return keys
 
 
-def _command(
-    methods: Sequence[str], protocol: str, task: str, budget: str, teacher: str | None, student: str | None, pairs: str,
-    options: Sequence[str], seeds: list[int] | None, batch: int | None, alone: bool, precision: str,
-) -> str:  # fmt: skip
-    """The command that makes this comparison again, with what differs from the defaults."""
-    from protocols import load_budget
+DEFAULTS = {"task": "emoji-sketch", "budget": "laptop", "teacher": None, "student": None, "pairs": "true"}
 
-    words = ["xkd-bench run", f"--protocol {protocol}", *(f"--method {m}" for m in methods)]
-    defaults = {"task": "emoji-sketch", "budget": "laptop", "teacher": None, "student": None, "pairs": "true"}
-    for key, value in {"task": task, "budget": budget, "teacher": teacher, "student": student, "pairs": pairs}.items():
-        if value != defaults[key]:
-            words.append(f"--{key} {value}")
+
+def _command(request: Mapping[str, Any], options: Sequence[str]) -> str:
+    """The command that makes this comparison again, with what differs from the defaults. Its digest names files."""
+    words = ["xkd-bench run", f"--protocol {request['protocol']}", *(f"--method {m}" for m in request["methods"])]
+    words += _changed(request, DEFAULTS)
     words += [f"--option {o}" for o in options]
-    if seeds is not None and seeds != list(range(load_budget(budget).seeds)):
-        words.append("--seeds " + (",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")))
-    if batch is not None:
-        words.append(f"--batch {batch}")
-    if alone:
-        words.append("--alone")
-    if precision != "32":
-        words.append(f"--precision {precision}")
+    words += seeds_words(request.get("seeds"), request["budget"])
+    words += _changed(request, {"batch": None})
+    words += ["--alone"] if request.get("alone") else []
+    words += _changed(request, {"precision": "32", "init": "random", "teacher_weights": None})
     return " ".join(words)
+
+
+def _changed(request: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    return [
+        f"--{name.replace('_', '-')} {request[name]}"
+        for name, default in defaults.items()
+        if request.get(name, default) != default
+    ]

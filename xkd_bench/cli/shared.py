@@ -1,16 +1,20 @@
 """What several commands share: options, the reading of their words, and the writing of tables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from xkd_bench.errors import UsageError
+from xkd_bench.seeds import seed_list
 
 Out = Annotated[Path, typer.Option("--out", help="Results folder.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON, for machines.")]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", help="How many (3), or which (0,1,7); the budget's, if not given.")
+]
 SELECTION = "hyper-parameters chosen on validation data only"
 
 
@@ -29,6 +33,15 @@ def file_name(frame: Any, what: str, told_apart_by: str) -> str:
     task = first.task.rstrip("/").rpartition("/")[2] if "/" in first.task else first.task
     words = [first.protocol, task, first.budget, what] + ([digest(told_apart_by)[:6]] if told_apart_by else [])
     return re.sub(r"[^A-Za-z0-9.+_-]+", "-", "-".join(words))
+
+
+def groups(frame: Any, what: str, told_apart_by: str = "") -> Iterator[tuple[str, Any]]:
+    """The tables that scores make, with their files' names: one for each protocol, task, budget and version of data."""
+    parts = [part.reset_index(drop=True) for _, part in frame.groupby(["protocol", "task", "budget", "data_digest"])]
+    names = [file_name(part, what, told_apart_by) for part in parts]
+    for part, name in zip(parts, names, strict=True):
+        # The same task with other data: a folder that changed, another version.
+        yield name + (f"-{part.data_digest[0][:6]}" if names.count(name) > 1 else ""), part
 
 
 def publish(frame: Any, out: Path, name: str, command: str, shown: bool) -> list[dict[str, Any]]:
@@ -71,10 +84,19 @@ def parse_seeds(text: str | None, budget: str) -> list[int]:
     if text is None:
         return list(range(load_budget(budget).seeds))
     try:
-        numbers = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UsageError(f"--seeds {text}: give a number of seeds (3) or a list of them (0,1,7)") from None
-    seeds = list(range(numbers[0])) if len(numbers) == 1 and "," not in text else numbers
-    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise UsageError(f"--seeds {text}: seeds are 0 or more, at least one, without repeats")
-    return seeds
+    try:
+        return seed_list(numbers if "," in text else numbers[0])
+    except UsageError as error:
+        raise UsageError(f"--seeds {text}: {error}") from error
+
+
+def seeds_words(seeds: Sequence[int] | None, budget: str) -> list[str]:
+    """The words of --seeds that say these, if they are not the budget's."""
+    from protocols import load_budget
+
+    if seeds is None or list(seeds) == list(range(load_budget(budget).seeds)):
+        return []
+    return ["--seeds " + ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")]

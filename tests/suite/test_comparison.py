@@ -2,8 +2,7 @@
 
 import pytest
 
-from xkd_bench.errors import UsageError
-from xkd_bench.suite import comparison, run_all
+from xkd_bench.suite.comparison import comparison
 
 NAMES = {"task": "toy", "protocol": "linear-eval", "budget": "smoke"}
 
@@ -41,45 +40,3 @@ def test_options_go_to_the_methods_and_not_to_the_references(toy):
     specs = comparison(["cmc"], [0], options={"tau": "0.3"}, **NAMES)
     assert {s.options["tau"] for s in specs if s.method == "cmc"} == {0.3}
     assert {s.options["tau"] for s in specs if s.method == "ssl"} == {0.2}
-
-
-class Counting:
-    """A runner that only counts: key 'a' is in its store."""
-
-    def __init__(self, bad: bool = False) -> None:
-        self.calls, self.bad, self.store = [], bad, self
-
-    def has(self, stage, key):
-        return key == "a"
-
-    def key(self, spec):
-        return spec
-
-    def check(self, spec):
-        self.calls.append(("check", spec))
-        if self.bad and spec == "c":
-            raise UsageError("c cannot run")
-
-    def run(self, spec):
-        self.calls.append(("run", spec))
-        return spec
-
-
-class Named(str):
-    def label(self):
-        return str(self)
-
-
-def test_all_that_is_missing_is_checked_before_anything_runs():
-    runner, begun = Counting(), []
-    done = list(run_all(runner, [Named(c) for c in "abc"], begun.append))
-    assert runner.calls == [("check", "b"), ("check", "c"), ("run", "a"), ("run", "b"), ("run", "c")]
-    assert [d.was_there for d in done] == [True, False, False]
-    assert begun == ["a", "b", "c"]
-
-
-def test_nothing_runs_where_one_cannot():
-    runner = Counting(bad=True)
-    with pytest.raises(UsageError, match="c cannot run"):
-        list(run_all(runner, [Named(c) for c in "abc"], lambda label: None))
-    assert not [call for call in runner.calls if call[0] == "run"]

@@ -1,0 +1,131 @@
+"""`xkd-bench sweep`: a grid of runs from a TOML file."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xkd_bench.cli.runs import Compile, Device, Machine, Precision, Quiet, carry_out
+from xkd_bench.cli.shared import Json, Out, Seeds, groups, parse_seeds, publish, seeds_words
+from xkd_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from xkd_bench.suite.engine import Outcome
+    from xkd_bench.suite.plan import Plan
+
+Which = Annotated[str, typer.Argument(help="A shipped sweep (see `list sweeps`), or a file, FILE.toml.")]
+Tasks = Annotated[list[str], typer.Option("--task", "-t", help="Instead of the file's tasks; may be repeated.")]
+Sets = Annotated[
+    list[str], typer.Option("--set", help="FIELD=VALUE for all runs, instead of the file's; may be repeated.")
+]
+
+
+def sweep(
+    which: Which,
+    budget: Annotated[str | None, typer.Option("--budget", "-b", help="smoke, laptop or paper.")] = None,
+    seeds: Seeds = None,
+    task: Tasks = [],
+    changed: Sets = [],
+    alone: Annotated[bool, typer.Option("--alone", help="No controls: only what the file names.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and run nothing.")] = False,
+    show_file: Annotated[bool, typer.Option("--print", help="Print the file, to copy and change.")] = False,
+    max_failures: Annotated[int | None, typer.Option(min=1, help="Stop at so many failed runs.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds a run may take; it can go on later.")] = None,
+    device: Device = "auto",
+    precision: Precision = "32",
+    compiled: Compile = False,
+    out: Out = Path("results"),
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a grid of runs, checked as a whole before the first is begun, and write its tables into --out.
+
+    A run that fails does not stop the others: it is listed at the end, and the exit code is 1. What is in the store
+    already is not run again; killed anywhere, the same command does the rest.
+    """
+    from xkd_bench.store import Store
+    from xkd_bench.suite.grid import check_fields, load_sweep, sweep_text
+
+    if show_file:
+        typer.echo(sweep_text(which), nl=False)
+        return
+    grid = load_sweep(which)
+    budget = budget or grid.budget
+    chosen = parse_seeds(seeds, budget) if seeds else None
+    overrides = _overrides(changed) | ({"task": list(task)} if task else {})
+    check_fields(overrides, "--set")
+    specs = grid.specs(budget, chosen, alone, precision, **overrides)
+    store = Store(out)
+    plan, failed = carry_out(
+        store, specs, Machine(device, precision, compiled), quiet=quiet, timeout=timeout, max_failures=max_failures,
+        dry_run=dry_run,
+    )  # fmt: skip
+    if dry_run:
+        _show_plan(plan, as_json)
+        return
+    words = [*seeds_words(chosen, budget), *(f"--set '{text}'" for text in changed), *(["--alone"] if alone else [])]
+    words += [f"--precision {precision}"] if precision != "32" else []
+    command = ["xkd-bench sweep", which, *([f"--budget {budget}"] if budget != grid.budget else [])]
+    command += [*(f"--task {name}" for name in task), *words]
+    rows, unwritten = [], []
+    keys = plan.present(store)
+    for name, part in groups(store.frame(keys), grid.name, " ".join(words)) if keys else ():
+        try:
+            rows += publish(part, out, name, " ".join(command), shown=not (quiet or as_json))
+        except UsageError as error:  # the other tables can be written all the same
+            unwritten.append(f"table {name}: {error}")
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    _end(plan, len(plan.runs) - len(keys), failed, unwritten)
+
+
+def _overrides(given: Sequence[str]) -> dict[str, Any]:
+    """Fields from the words of --set: a value is TOML, or else the text itself."""
+    fields: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {text}: a field is FIELD=VALUE, such as --set student=resnet8-w16")
+        try:
+            fields[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            fields[name.strip()] = value.strip()
+    return fields
+
+
+def _show_plan(plan: "Plan", as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if as_json:
+        shared = {"teachers": asdict(plan.teachers), "students": asdict(plan.students)}
+        runs = [{"key": key, "run": plan.labels[s], "there": key in plan.there} for key, s in plan.runs.items()]
+        typer.echo(json.dumps({"runs": runs, **shared, "seconds": plan.seconds, "untimed": plan.untimed}, indent=1))
+        return
+    kinds: dict[str, list[bool]] = {}
+    for key, spec in plan.runs.items():
+        kinds.setdefault(plan.labels[spec].replace(f" · seed {spec.seed}", ""), []).append(key in plan.there)
+    listed = Table("run", "seeds", "in the store", box=None, header_style="bold")
+    for kind, there in kinds.items():
+        listed.add_row(kind, str(len(there)), str(sum(there)))
+    facts = Table.grid(padding=(0, 2))
+    for name, text in plan.facts():
+        facts.add_row(name, text)
+    console = Console()
+    console.print(listed, "", facts, highlight=False)
+
+
+def _end(plan: "Plan", left: int, failed: Sequence["Outcome"], unwritten: Sequence[str]) -> None:
+    """Say what did not go well, if anything, and exit with 1."""
+    if not failed and not unwritten:
+        return
+    typer.echo(f"xkd-bench: {len(failed)} of {len(plan.runs)} runs failed" if failed else "xkd-bench:", err=True)
+    for line in [*(f"{plan.labels[one.spec]}: {one.reason()}" for one in failed), *unwritten]:
+        typer.echo(f"  {line}", err=True)
+    if left > len(failed):
+        typer.echo(f"  {left - len(failed)} more were not begun; the same command does the rest", err=True)
+    raise typer.Exit(1)

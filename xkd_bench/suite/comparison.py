@@ -1,0 +1,38 @@
+"""What is compared with what: methods, their controls, references."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from xkd_bench.spec import RunSpec
+
+REFERENCES = ("ssl", "sup-ft")
+
+
+def with_controls(asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was asked for (fields of `RunSpec.make`) and its two controls: a random teacher, and shuffled pairs.
+
+    A method that is shown no pairs has none, nor has what is a control already.
+    """
+    from xkd_bench import methods
+
+    made = RunSpec.make(**asked)
+    if not methods.get(made.method).uses_pairs or made.teacher == "random" or made.pairs != "true":
+        return [asked]
+    untaught = {name: value for name, value in asked.items() if name != "teacher_weights"} | {"teacher": "random"}
+    return [asked, untaught, {**asked, "pairs": "shuffled"}]
+
+
+def comparison(methods: Sequence[str], seeds: Sequence[int], alone: bool = False, **shared: Any) -> list[RunSpec]:
+    """The runs of a comparison: for each seed the methods, their two controls, and the references.
+
+    What remains of a method's gain over its controls is what the teacher's knowledge gave. alone: only the methods.
+    shared: what `RunSpec.make` takes, the same for all; `options` go to the methods named, not to the references.
+    """
+    options = shared.pop("options", None)
+    variants: list[dict[str, Any]] = []
+    for name in methods:
+        asked = {"method": name, "options": options, **shared}
+        variants += [asked] if alone else with_controls(asked)
+    if not alone:
+        variants += [{"method": name, **shared} for name in REFERENCES if name not in methods]
+    return [RunSpec.make(seed=seed, **variant) for seed in seeds for variant in variants]

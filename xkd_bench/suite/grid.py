@@ -1,0 +1,213 @@
+"""Sweeps: a grid of runs as a TOML file.
+
+    summary = "what it is"               source = "where its design comes from"
+    budget = "laptop"                    unless another is asked for
+    seeds = 3                            or [0, 1, 7]; the budget's, if not given
+    controls = true                      each method also with a random teacher and with shuffled pairs
+
+    [shared]                             fields of every run: those of `RunSpec.make`
+    task = "emoji-sketch"
+    protocol = ["linear-eval", "fine-tune"]
+
+    [[grid]]                             a block: its fields, over those shared
+    method = "cmcd"
+    options.alpha = [0, 0.5, 1]          options of the block's methods
+
+    [[grid]]
+    method = ["ssl", "sup-ft"]
+    controls = false                     for this block
+    budgets = ["paper"]                  the block is left out under other budgets
+
+A list is several values, and all lists of a block are crossed; what goes together and is not to be crossed is a block
+each. An option whose value is a list is a list in a list. A run that comes out twice is one run.
+"""
+
+import inspect
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter, ValidationError
+
+from protocols import budget_names, load_budget
+from xkd_bench.errors import UsageError, nearest
+from xkd_bench.seeds import seed_list
+from xkd_bench.spec import RunSpec
+from xkd_bench.suite.comparison import with_controls
+
+# Seeds and budget are the sweep's, options have a table of their own, and the precision is the machine's.
+FIELDS = {
+    name: parameter.annotation
+    for name, parameter in inspect.signature(RunSpec.make).parameters.items()
+    if name not in ("seed", "budget", "options", "precision")
+}
+"""Fields that a grid may set, with their types."""
+
+
+class Block(BaseModel):
+    """One [[grid]]: fields of `RunSpec.make` (as extra), options, and under which budgets it counts."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    options: dict[str, Any] = {}
+    controls: StrictBool | None = None
+    budgets: list[str] | None = None
+
+
+class Sweep(BaseModel):
+    """A grid of runs; `name` is its file's. Read it with `load_sweep`, which checks it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    summary: str
+    source: str = "ours"
+    budget: str = "laptop"
+    seeds: StrictInt | list[StrictInt] | None = None
+    controls: StrictBool = True
+    shared: dict[str, Any] = {}
+    grid: Annotated[list[Block], Field(min_length=1)]
+
+    def specs(
+        self,
+        budget: str | None = None,
+        seeds: Sequence[int] | None = None,
+        alone: bool = False,
+        precision: str = "32",
+        **overrides: Any,
+    ) -> list[RunSpec]:
+        """Every run, seed by seed, checked as far as it can be without data. May hold a run twice.
+
+        budget, seeds: instead of the file's. alone: no controls. overrides: fields of the grid, for every block;
+        lists are crossed. Raises UsageError, one line that says which block it is about.
+        """
+        budget = budget or self.budget
+        if seeds is None:
+            seeds = seed_list(load_budget(budget).seeds if self.seeds is None else self.seeds)
+        asked: list[tuple[int, dict[str, Any]]] = []
+        for number, block in enumerate(self.grid, 1):
+            if block.budgets is None or budget in block.budgets:
+                controls = not alone and (self.controls if block.controls is None else block.controls)
+                fields = {**self.shared, **(block.model_extra or {}), **overrides}
+                for one in _crossed(fields, block.options):
+                    one |= {"budget": budget, "precision": precision}
+                    with _in_block(self.name, number):
+                        asked += [(number, variant) for variant in (with_controls(one) if controls else [one])]
+        if not asked:
+            raise UsageError(f"sweep '{self.name}' has no [[grid]] for budget '{budget}'")
+        made = []
+        for seed in seeds:
+            for number, variant in asked:
+                with _in_block(self.name, number):
+                    made.append(RunSpec.make(seed=seed, **variant))
+        return made
+
+
+class _in_block:  # noqa: N801  (reads as a word in a with statement)
+    """Says in a UsageError which block it is about."""
+
+    def __init__(self, name: str, number: int) -> None:
+        self.where = f"sweep '{name}', [[grid]] {number}"
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, UsageError):
+            raise UsageError(f"{self.where}: {error}") from error
+
+
+def _crossed(fields: Mapping[str, Any], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of the values listed, the first field varying slowest."""
+    names, lists = list(fields), [_several(value) for value in (*fields.values(), *options.values())]
+    combinations = []
+    for values in itertools.product(*lists):
+        chosen = dict(zip(options, values[len(names) :], strict=True))
+        combinations.append({**dict(zip(names, values, strict=False)), "options": chosen})
+    return combinations
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def check_fields(fields: Mapping[str, Any], where: str, also: Sequence[str] = ()) -> None:
+    """Raise UsageError, one line that begins with `where`, if these are not fields of a run, or of another type.
+
+    also: what else could have been meant.
+    """
+    for name, value in fields.items():
+        if name not in FIELDS:
+            raise UsageError(f"{where}: {nearest('field', name, [*FIELDS, *also])}")
+        for one in _several(value):
+            try:
+                TypeAdapter(FIELDS[name]).validate_python(one, strict=True)
+            except ValidationError as error:
+                raise UsageError(f"{where}: {name} = {one!r}: {_reason(error)}") from error
+        if value == []:
+            raise UsageError(f"{where}: {name} = []: a list names one value or more")
+
+
+def sweep_names() -> list[str]:
+    """Names of the sweeps that are shipped."""
+    found = (file.name for file in files("xkd_bench").joinpath("sweeps").iterdir())
+    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
+
+
+def sweep_text(name: str) -> str:
+    """The TOML of a sweep: one that is shipped, by its name, or a file, by its path (it ends in .toml)."""
+    if name in sweep_names():
+        return files("xkd_bench").joinpath("sweeps", f"{name}.toml").read_text(encoding="utf-8")
+    if not name.endswith(".toml"):
+        raise UsageError(f"{nearest('sweep', name, sweep_names())}; or give a file, FILE.toml")
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def load_sweep(name: str) -> Sweep:
+    """A sweep by its name or file, checked. UsageError: one line that names the file and the field."""
+    try:
+        table = tomllib.loads(sweep_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name} is no TOML: {error}") from error
+    try:
+        sweep = Sweep.model_validate({**table, "name": Path(name).stem})
+    except ValidationError as error:
+        raise UsageError(f"{name}: {_place(error)}: {_reason(error)}") from error
+    check_fields(sweep.shared, f"{name}: [shared]")
+    for number, block in enumerate(sweep.grid, 1):
+        where = f"{name}: [[grid]] {number}"
+        check_fields(block.model_extra or {}, where, list(Block.model_fields))
+        for option, value in block.options.items():
+            if value == []:
+                raise UsageError(f"{where}: options.{option} = []: a list names one value or more")
+        for budget in block.budgets or []:
+            if budget not in budget_names():
+                raise UsageError(f"{where}: budgets: {nearest('budget', budget, list(budget_names()))}")
+    if sweep.budget not in budget_names():
+        raise UsageError(f"{name}: budget: {nearest('budget', sweep.budget, list(budget_names()))}")
+    if sweep.seeds is not None:
+        try:
+            seed_list(sweep.seeds)
+        except UsageError as error:
+            raise UsageError(f"{name}: seeds = {sweep.seeds}: {error}") from error
+    return sweep
+
+
+def _place(error: ValidationError) -> str:
+    """Where in the file: 'seeds', '[[grid]] 2: controls'."""
+    where = list(error.errors()[0]["loc"])
+    if where[:1] == ["grid"] and len(where) > 1:
+        where = [f"[[grid]] {int(where[1]) + 1}:", *where[2:]]
+    words = [str(part) for part in where if part not in ("int", "list[int]")]
+    return " ".join(words).rstrip(":")
+
+
+def _reason(error: ValidationError) -> str:
+    text: str = error.errors()[0]["msg"]
+    return text[0].lower() + text[1:]
