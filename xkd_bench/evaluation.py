@@ -182,8 +182,8 @@ def fine_tuned_score(
     images = torch.from_numpy(np.ascontiguousarray(data.target.data[items]))
     batches = LabelledBatches(images, label[torch.from_numpy(items)], recipe.batch, run, fabric.device)
     fit(
-        model, batches, len(batches), recipe, seed=run, fabric=fabric, what="fine-tuning", on_step=on_step,
-        checkpoint=checkpoint,
+        model, batches, len(batches), recipe.fitted(len(batches)), seed=run, fabric=fabric, what="fine-tuning",
+        on_step=on_step, checkpoint=checkpoint,
     )  # fmt: skip
     test = data.target.data[split.test]
     network = nn.Sequential(model.encoder, model.head)

@@ -216,3 +216,13 @@ def test_a_budget_with_a_table_missing_is_refused(other_files):
     assert "smoke" in model.budget_names()
     with pytest.raises(ValidationError, match="distil"):
         model.load_budget("smoke")
+
+
+def test_a_limit_of_steps_cuts_whole_epochs_and_leaves_at_least_one():
+    plan = Recipe(lr=0.1, epochs=12, batch=4, schedule="cosine", augmentation="none", max_steps=100)
+    assert [plan.fitted(n).epochs for n in (1, 8, 9, 50, 100, 101)] == [12, 12, 11, 2, 1, 1]
+    assert plan.fitted(5).max_steps is None
+    unlimited = plan.model_copy(update={"max_steps": None})
+    assert unlimited.fitted(10**6) is unlimited
+    assert "max_steps" not in unlimited.model_dump(), "keys of what was made without it stay"
+    assert plan.model_dump()["max_steps"] == 100

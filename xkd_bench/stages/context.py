@@ -18,7 +18,7 @@ from xkd_bench.tasks.base import Split, TaskData
 from xkd_bench.training import OnStep
 
 Report = Callable[[str, int, int, str], None]
-"""Told (stage, steps done, steps in all, a note such as "epoch 3/12, loss 5.013") as a run goes on."""
+"""Told (stage, steps done, steps in all, a note such as "loss 5.013") as a run goes on."""
 
 
 Made = TypeVar("Made")
@@ -85,12 +85,11 @@ class Context:
         """Whether a mirrored target item is as good as the item: not so for spectrograms."""
         return tasks.get(self.spec.task).card.target_kind != "audio"
 
-    def on_step(self, stage: str, epochs: int) -> OnStep:
+    def on_step(self, stage: str) -> OnStep:
         """What a training of this stage tells its steps to."""
 
         def report(done: int, total: int, loss: float) -> None:
-            epoch = -(-done * epochs // total)
-            self.report(stage, done, total, f"epoch {epoch}/{epochs}, loss {loss:.3f}")
+            self.report(stage, done, total, f"loss {loss:.3f}")
 
         return report
 

@@ -52,7 +52,7 @@ def _fine_tuned(run: Context, fraction: float, draws: int) -> Iterator[Score]:
             student = distilled_student(run, fraction)
             score = fine_tuned_score(
                 student, run.data, run.split, recipe, per_class, draw, seed=run.spec.seed, fabric=run.fabric,
-                flip=run.flip, on_step=run.on_step("fine-tuning", recipe.epochs) if len(jobs) == 1 else None,
+                flip=run.flip, on_step=run.on_step("fine-tuning") if len(jobs) == 1 else None,
                 checkpoint=run.store.work_folder("tuned-scores", key) / "checkpoint.pt",
             )  # fmt: skip
             _write(folder, [score])

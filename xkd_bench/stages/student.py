@@ -83,10 +83,11 @@ def _train(run: Context, student: Encoder, fraction: float, key: str) -> list[fl
     known = _show_teacher(run, student, batches) if method.uses_pairs else None
     torch.manual_seed(stream(run.spec.seed, "method"))
     model = method(student, known, run.options)
+    recipe = recipe.fitted(len(batches))
     return fit(
         model, batches, len(batches), recipe, seed=stream(run.spec.seed, "train"), fabric=run.fabric,
         what=f"{run.spec.method} on {run.spec.task}",
-        on_step=run.on_step(run.spec.method, recipe.epochs),
+        on_step=run.on_step(run.spec.method),
         checkpoint=run.store.work_folder("students", key) / "checkpoint.pt",
     )  # fmt: skip
 

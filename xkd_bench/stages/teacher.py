@@ -116,10 +116,11 @@ def pretrained(run: Context) -> Encoder:
         concept = run.data.source.concept
         sampler = PairSampler(items, concept[items], {}, min(recipe.batch, len(items)), "all", run.spec.seed)
         batches = PairBatches(run.device, images, concept, sampler, recipe.augmentation, views=2)
+        recipe = recipe.fitted(len(batches))
         fit(
             model, batches, len(batches), recipe, seed=stream(run.spec.seed, "pretrain"), fabric=run.fabric,
             what=f"SimCLR teacher on {run.spec.task}",
-            on_step=run.on_step("teacher", recipe.epochs),
+            on_step=run.on_step("teacher"),
             checkpoint=run.store.work_folder("teachers", key) / "checkpoint.pt",
         )  # fmt: skip
         weights.save(model.student, folder / "teacher.safetensors")
