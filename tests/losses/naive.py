@@ -26,20 +26,41 @@ def log_softmax(scores: list[float], i: int) -> float:
     return scores[i] - top - math.log(sum(math.exp(s - top) for s in scores))
 
 
-def one_way(a: list[list[float]], b: list[list[float]], tau: float, concept: list[int]) -> float:
-    """Mean over anchors of the mean over their positives of -log softmax; positives have the anchor's concept."""
+def one_way(
+    a: list[list[float]],
+    b: list[list[float]],
+    tau: float,
+    concept: list[int],
+    queue: list[list[float]] | None = None,
+    queue_concept: list[int] | None = None,
+) -> float:
+    """Mean over anchors of the mean over their positives of -log softmax; positives have the anchor's concept.
+
+    A queue adds negatives, but for those of the anchor's concept where they are known.
+    """
     total = 0.0
     for i, anchor in enumerate(a):
         scores = [dot(anchor, other) / tau for other in b]
         positives = [j for j in range(len(b)) if concept[j] == concept[i]]
+        for j, other in enumerate(queue or []):
+            if queue_concept is None or queue_concept[j] != concept[i]:
+                scores.append(dot(anchor, other) / tau)
         total -= sum(log_softmax(scores, j) for j in positives) / len(positives)
     return total / len(a)
 
 
-def cmc(z_a: Tensor, z_b: Tensor, tau: float, concept: list[int] | None = None) -> float:
+def cmc(
+    z_a: Tensor,
+    z_b: Tensor,
+    tau: float,
+    concept: list[int] | None = None,
+    queue: Tensor | None = None,
+    queue_concept: list[int] | None = None,
+) -> float:
     a, b = unit(z_a), unit(z_b)
     concept = concept or list(range(len(a)))
-    return (one_way(a, b, tau, concept) + one_way(b, a, tau, concept)) / 2
+    more = None if queue is None else unit(queue)
+    return (one_way(a, b, tau, concept) + one_way(b, a, tau, concept, more, queue_concept)) / 2
 
 
 def ntxent(z_1: Tensor, z_2: Tensor, tau: float) -> float:
