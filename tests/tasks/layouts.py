@@ -1,0 +1,180 @@
+"""Tiny copies of published data sets: noise in exactly the published layout."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+HIGH, WIDE = 12, 16
+Pixels = np.ndarray
+
+
+def noise(seed: int, channels: int = 3, high: int = HIGH, wide: int = WIDE) -> Pixels:
+    found = np.random.default_rng(seed).integers(0, 256, (high, wide, channels), dtype=np.uint8)
+    return found[:, :, 0] if channels == 1 else found
+
+
+def ids(seed: int, values: list[int]) -> Pixels:
+    """A label map that has all of these values."""
+    rng = np.random.default_rng(seed)
+    drawn = np.concatenate([values, rng.choice(values, HIGH * WIDE - len(values))])
+    return rng.permutation(drawn).reshape(HIGH, WIDE)
+
+
+def write(path: Path, pixels: Pixels, like: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(pixels)
+    if like == "palette":
+        image = Image.fromarray(pixels.astype(np.uint8), "P")
+        image.putpalette(list(range(256)) * 3)
+    image.save(path)
+
+
+def label(path: Path, values: Pixels, like: str = "") -> None:
+    write(path, values.astype(np.uint8), like)
+
+
+def mfnet(root: Path) -> None:
+    for part, n in (("train", 8), ("val", 3), ("test", 4)):
+        names = [f"{i + 100 * len(part):05d}{'DN'[i % 2]}" for i in range(n)]
+        (root / f"{part}.txt").write_text("\n".join([*names, f"{names[0]}_flip"]) + "\n")
+        for i, name in enumerate(names):
+            write(root / f"images/{name}.png", noise(i, 4))
+            label(root / f"labels/{name}.png", ids(i, list(range(9))))
+
+
+def msrs(root: Path) -> None:
+    for part, n in (("train", 12), ("test", 4)):
+        for i in range(n):
+            name = f"{i + 100 * len(part):05d}D.png"
+            write(root / part / "vi" / name, noise(i))
+            write(root / part / "ir" / name, noise(i + 50, 1))
+            label(root / part / "Segmentation_labels" / name, ids(i, list(range(9))))
+
+
+def pst900(root: Path) -> None:
+    for part, n in (("train", 12), ("test", 4)):
+        for i in range(n):
+            name = f"{i // 3 + 10 * len(part)}_bag1a_rect_rgb_frame{i:010d}.png"
+            write(root / part / "rgb" / name, noise(i))
+            write(root / part / "thermal" / name, noise(i + 50, 1))
+            write(root / part / "thermal_raw" / name, noise(i + 50, 1).astype(np.uint16))
+            label(root / part / "labels" / name, ids(i, list(range(5))))
+
+
+def nyu_v2(root: Path) -> None:
+    import h5py
+    from scipy.io import savemat
+
+    n = 16
+    with h5py.File(root / "nyu_depth_v2_labeled.mat", "w") as file:
+        file["images"] = np.stack([noise(i).transpose(2, 1, 0) for i in range(n)])
+        file["depths"] = np.stack([np.linspace(0, 12, HIGH * WIDE, dtype=np.float32).reshape(HIGH, WIDE).T] * n)
+        file["labels"] = np.stack([ids(i, list(range(0, 895, 20))).T.astype(np.uint16) for i in range(n)])
+        names = file.create_dataset("scenes", (1, n), dtype=h5py.ref_dtype)
+        for i in range(n):
+            file[f"#refs#/{i}"] = np.array([[ord(c)] for c in f"kitchen_{i // 2:04d}"], np.uint16)
+            names[0, i] = file[f"#refs#/{i}"].ref
+    order = np.arange(1, n + 1)[:, None]
+    savemat(root / "splits.mat", {"trainNdxs": order[4:], "testNdxs": order[:4]})
+    forty = np.array([[f"thing {i}" for i in range(40)]], object)
+    savemat(root / "classMapping40.mat", {"mapClass": np.arange(894)[None] % 40 + 1, "className": forty})
+    thirteen = {
+        "labels13": np.arange(40)[None] % 13 + 1,
+        "className": np.array([f"kind {i}" for i in range(13)], object),
+    }
+    savemat(root / "class13Mapping.mat", {"classMapping13": thirteen})
+
+
+STREET_IDS = [0, 3, 7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+
+
+def cityscapes(root: Path) -> None:
+    for part, cities in (("train", ["aachen", "bochum", "ulm", "jena"]), ("val", ["lindau", "munster"])):
+        for city in cities:
+            for i in range(3):
+                name = f"{city}_{i:06d}_000019"
+                write(root / f"leftImg8bit/{part}/{city}/{name}_leftImg8bit.png", noise(i))
+                label(root / f"gtFine/{part}/{city}/{name}_gtFine_labelIds.png", ids(i, STREET_IDS))
+
+
+def voc(root: Path, augmented: bool = True) -> None:
+    names = [f"2007_{i:06d}" for i in range(16)]
+    lists = {"train": names[:6], "val": names[12:]}
+    if augmented:
+        lists["trainaug"] = names[:12]
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    for part, of in lists.items():
+        (root / f"ImageSets/Segmentation/{part}.txt").write_text("\n".join(of) + "\n")
+    for i, name in enumerate(names):
+        write(root / f"JPEGImages/{name}.jpg", noise(i))
+        for folder in ("SegmentationClass", "SegmentationClassAug"):
+            if folder == "SegmentationClass" and 6 <= i < 12:
+                continue
+            label(root / folder / f"{name}.png", ids(i, [*range(21), 255]), "palette")
+
+
+def camvid(root: Path) -> None:
+    for part, sequence, n in (
+        ("train", "0001TP", 8),
+        ("train", "0006R0", 4),
+        ("val", "0016E5", 3),
+        ("test", "0001TP", 4),
+    ):
+        for i in range(n):
+            name = f"{sequence}_{i + 1000 * len(part):06d}.png"
+            write(root / part / name, noise(i))
+            label(root / f"{part}annot" / name, ids(i, list(range(12))))
+
+
+def ade20k(root: Path) -> None:
+    for part, n in (("training", 12), ("validation", 4)):
+        for i in range(n):
+            name = f"ADE_{'train' if part == 'training' else 'val'}_{i:08d}"
+            write(root / f"images/{part}/{name}.jpg", noise(i))
+            label(root / f"annotations/{part}/{name}.png", ids(i, list(range(151))))
+    rows = [f"{i}\t0.1\t10\t1\tthing {i}, other name" for i in range(1, 151)]
+    (root / "objectInfo150.txt").write_text("\n".join(["Idx\tRatio\tTrain\tVal\tName", *rows]) + "\n")
+
+
+def coco_stuff(root: Path) -> None:
+    for part, n in (("train2017", 12), ("val2017", 4)):
+        for i in range(n):
+            name = f"{100 * len(part) + i:012d}"
+            write(root / f"images/{part}/{name}.jpg", noise(i))
+            label(root / f"annotations/{part}/{name}.png", ids(i, [*range(0, 182, 2), 255]))
+    names = ["0: unlabeled", *(f"{i}: thing-{i}" for i in range(1, 183))]
+    (root / "labels.txt").write_text("\n".join(names) + "\n")
+
+
+def vkitti2(root: Path, together: bool = False) -> None:
+    from xkd_bench.tasks.vkitti2 import VKITTI2
+
+    colours = np.array([*VKITTI2.palette, (0, 0, 0)], np.uint8)
+    for scene in ("Scene01", "Scene02", "Scene06", "Scene18", "Scene20"):
+        for way in ("clone", "fog"):
+            for i in range(2):
+                deep = np.linspace(0, 65535, HIGH * WIDE).reshape(HIGH, WIDE).astype(np.uint16)
+                for kind, name, pixels in (
+                    ("rgb", f"rgb_{i:05d}.jpg", noise(i)),
+                    ("depth", f"depth_{i:05d}.png", deep),
+                    ("classSegmentation", f"classgt_{i:05d}.png", colours[ids(i, list(range(15)))]),
+                ):
+                    place = root if together else root / f"vkitti_2.0.3_{kind}"
+                    write(place / scene / way / "frames" / kind / "Camera_0" / name, pixels)
+
+
+def kitti_semantics(root: Path) -> None:
+    for i in range(20):
+        name = f"{i:06d}_10.png"
+        write(root / "training/image_2" / name, noise(i))
+        write(root / "training/disp_occ_0" / name, np.full((HIGH, WIDE), 256 * i + 128, np.uint16))
+        label(root / "training/semantic" / name, ids(i, STREET_IDS))
+
+
+DENSE: dict[str, Callable[[Path], None]] = {
+    "mfnet": mfnet, "msrs": msrs, "pst900": pst900, "nyu-v2": nyu_v2, "cityscapes": cityscapes, "voc": voc,
+    "camvid": camvid, "ade20k": ade20k, "coco-stuff": coco_stuff, "vkitti2": vkitti2,
+    "kitti-semantics": kitti_semantics,
+}  # fmt: skip
