@@ -130,13 +130,15 @@ def _data_of_deb(raw: IO[bytes]) -> tarfile.TarFile:
             if name.endswith(".zst"):  # which tarfile cannot read before Python 3.14
                 import pyarrow
 
-                data = pyarrow.CompressedInputStream(raw, "zstd")
+                data = pyarrow.CompressedInputStream(pyarrow.PythonFile(data, "r"), "zstd")
             return tarfile.open(fileobj=data, mode="r|*")
     raise UnpackError("broken: a Debian package without data")
 
 
 class _Part:
     """The next `size` bytes of a stream, to be read once from front to end."""
+
+    closed = False
 
     def __init__(self, raw: IO[bytes], size: int) -> None:
         self._raw, self._left = raw, size
