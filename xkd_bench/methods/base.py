@@ -136,32 +136,40 @@ class Projector(nn.Sequential):
         )
 
 
-class ProjectedOptions(Options):
+class CentredOptions(Options):
     """centre_teacher: subtract the mean of the teacher's features over the distilled source items. Pooled features are
     all positive: uncentred, every cosine is near 1."""
 
     centre_teacher: bool = True
 
 
-class Projected(Method):
-    """A method that compares unit features: the student's, by a two-layer projector into the teacher's space, and the
-    teacher's, centred."""
+class Centred(Method):
+    """A method that looks at the teacher's features from their mean."""
 
-    options_type: ClassVar[type[Options]] = ProjectedOptions
+    options_type: ClassVar[type[Options]] = CentredOptions
     options: Any
 
-    def __init__(self, student: Encoder, teacher: Teacher | None, options: ProjectedOptions) -> None:
+    def __init__(self, student: Encoder, teacher: Teacher | None, options: CentredOptions) -> None:
         super().__init__(student, teacher, options)
         assert teacher is not None
-        self.projector = Projector(student.dim, teacher.dim)
         self.register_buffer("teacher_mean", teacher.features.mean(0) * options.centre_teacher)
-
-    def project(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(z_a, z_b): the centred teacher and the projected student, both [n, teacher.dim]."""
-        assert batch.teacher is not None
-        return self.centred(batch.teacher), self.projector(self.student(batch.views[0]))
 
     def centred(self, features: Tensor) -> Tensor:
         """The teacher's features less their mean, in float32."""
         mean = self.get_buffer("teacher_mean")
         return features.float() - mean.to(features.device, torch.float32)
+
+
+class Projected(Centred):
+    """A method that compares unit features: the student's, by a two-layer projector into the teacher's space, and the
+    teacher's, centred."""
+
+    def __init__(self, student: Encoder, teacher: Teacher | None, options: CentredOptions) -> None:
+        super().__init__(student, teacher, options)
+        assert teacher is not None
+        self.projector = Projector(student.dim, teacher.dim)
+
+    def project(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(z_a, z_b): the centred teacher and the projected student, both [n, teacher.dim]."""
+        assert batch.teacher is not None
+        return self.centred(batch.teacher), self.projector(self.student(batch.views[0]))

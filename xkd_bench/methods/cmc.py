@@ -7,12 +7,12 @@ from torch import Tensor
 
 from xkd_bench.losses.contrastive import cmc
 from xkd_bench.losses.queue import FeatureQueue
-from xkd_bench.methods.base import Batch, Options, Projected, ProjectedOptions, Teacher
+from xkd_bench.methods.base import Batch, CentredOptions, Options, Projected, Teacher
 from xkd_bench.models.encoders import Encoder
 from xkd_bench.models.temperature import Temperature
 
 
-class CMCOptions(ProjectedOptions):
+class CMCOptions(CentredOptions):
     """tau: temperature (the paper states none); learn_tau: it is where a learned one starts. positives: `distinct`
     fills a batch with different concepts; `all` lets concepts repeat and counts every pair of a concept as positive.
     queue: how many teacher features of earlier batches are further negatives of the student's features. (The teacher is

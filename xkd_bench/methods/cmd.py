@@ -8,11 +8,11 @@ from torch import Tensor
 
 from xkd_bench.losses.queue import FeatureQueue
 from xkd_bench.losses.similarity import Form, SimilarityDistillation, cmd
-from xkd_bench.methods.base import Batch, Options, Projected, ProjectedOptions, Teacher
+from xkd_bench.methods.base import Batch, CentredOptions, Options, Projected, Teacher
 from xkd_bench.models.encoders import Encoder
 
 
-class CMDOptions(ProjectedOptions):
+class CMDOptions(CentredOptions):
     """form: which reading of the lost eq. (2). tau_t, tau_s: temperatures of the teacher's and the student's law (the
     paper states none). bank: where candidates come from: the batch, a first-in-first-out queue of teacher features of
     earlier batches, as SEED has, or a fixed sample of the teacher's features, as the theory needs; bank_size: of the

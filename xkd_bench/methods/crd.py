@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from xkd_bench.losses.contrastive import unit_rows
 from xkd_bench.losses.crd import nce, negatives, partition
-from xkd_bench.methods.base import Batch, Method, Options, Teacher
+from xkd_bench.methods.base import Batch, Centred, CentredOptions, Options, Teacher
 from xkd_bench.models.encoders import Encoder
 
 
-class CRDOptions(Options):
-    """tau: temperature. dim: of the embeddings. negatives: drawn for each item, from other concepts. momentum: of the
-    memory. All as in the source."""
+class CRDOptions(CentredOptions):
+    """tau: temperature. dim: of the embeddings. negatives: drawn for each item, from other concepts, and no more than the
+    memory holds. momentum: of the memory. All as in the source. centre_teacher: as in CMC; the source does not, and where
+    features are all positive its embeddings start as one point and stay there for long."""
 
     tau: Annotated[float, Field(gt=0)] = 0.07
     dim: Annotated[int, Field(gt=0)] = 128
@@ -22,7 +23,7 @@ class CRDOptions(Options):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
 
-class CRD(Method):
+class CRD(Centred):
     """Tian et al. 2020, beyond CMCD's table: two halves, each against a memory of the other side's embeddings.
 
     The student's and the teacher's features pass through a linear layer each. A memory holds one embedding of each side
@@ -47,10 +48,11 @@ class CRD(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.teacher is not None
-        z_a = unit_rows(self.embed_a(batch.teacher.float()))
+        z_a = unit_rows(self.embed_a(self.centred(batch.teacher)))
         z_b = unit_rows(self.embed_b(self.student(batch.views[0])))
         place = self.get_buffer("place")[batch.item]
-        drawn = negatives(self.get_buffer("concept"), place, self.options.negatives)
+        concept = self.get_buffer("concept")
+        drawn = negatives(concept, place, min(self.options.negatives, len(concept)))
         candidates = torch.cat((place[:, None], drawn), 1)
         halves = self._half(z_b, "a", candidates), self._half(z_a, "b", candidates)
         if self.training:

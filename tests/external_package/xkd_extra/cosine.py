@@ -6,10 +6,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from xkd_bench.methods.base import Batch, Projected, ProjectedOptions
+from xkd_bench.methods.base import Batch, CentredOptions, Projected
 
 
-class CosineOptions(ProjectedOptions):
+class CosineOptions(CentredOptions):
     """scale: of the loss."""
 
     scale: Annotated[float, Field(gt=0)] = 1.0
