@@ -222,7 +222,7 @@ def test_crd_remembers_both_sides_of_each_pair_where_its_concept_stands(data, fe
     model(batch)
     place = model.get_buffer("place")[batch.item]
     assert torch.equal(model.get_buffer("concept")[place], batch.concept)
-    taught = torch.nn.functional.normalize(model.embed_a(batch.teacher), dim=1)
+    taught = torch.nn.functional.normalize(model.embed_a(model.centred(batch.teacher)), dim=1)
     assert torch.allclose(model.get_buffer("memory_a")[place], taught, atol=1e-5)
     z = float(model.get_buffer("normaliser_b"))
     model(batch)

@@ -13,9 +13,9 @@ from xkd_bench.models.encoders import Encoder
 
 
 class CRDOptions(CentredOptions):
-    """tau: temperature. dim: of the embeddings. negatives: drawn for each item, from other concepts, and no more than the
-    memory holds. momentum: of the memory. All as in the source. centre_teacher: as in CMC; the source does not, and where
-    features are all positive its embeddings start as one point and stay there for long."""
+    """tau: temperature. dim: of the embeddings. negatives: drawn for each item, from other concepts, and no more than
+    the memory holds. momentum: of the memory. All as in the source. centre_teacher: as in CMC; the source does not, and
+    where features are all positive its embeddings start as one point and stay there for long."""
 
     tau: Annotated[float, Field(gt=0)] = 0.07
     dim: Annotated[int, Field(gt=0)] = 128
