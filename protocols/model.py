@@ -84,7 +84,6 @@ class Recipe(_Frozen):
             raise ValueError(f"milestones must increase, got {list(self.milestones)}")
         return self
 
-
     def fitted(self, steps_per_epoch: int) -> "Recipe":
         """The recipe with the epochs that `max_steps` leaves of it, and no limit."""
         if self.max_steps is None:
@@ -173,6 +172,5 @@ def load_budget(name: str, target_kind: str = "image") -> Budget:
     """
     table = dict(_read("budgets")[name])
     overrides = table.pop("for", {}).get(target_kind, {})
-    merged = {k: {**v, **overrides[k]} if k in overrides and isinstance(v, dict) else v for k, v in table.items()}
-    merged |= {k: v for k, v in overrides.items() if k not in merged}
-    return Budget.model_validate({"name": name, **merged})
+    merged = {k: {**table[k], **v} if isinstance(table.get(k), dict) else v for k, v in overrides.items()}
+    return Budget.model_validate({"name": name, **table, **merged})

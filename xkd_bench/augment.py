@@ -1,6 +1,9 @@
-"""Batched augmentation on the device (kornia), with parameters drawn for each sample from torch's global generator."""
+"""Batched augmentation on the device, with parameters drawn for each sample from torch's global generator.
 
-from typing import Any, Literal
+Images are cropped, flipped and recoloured (kornia); of vectors, some entries are replaced.
+"""
+
+from typing import Any, ClassVar, Literal
 
 import kornia.augmentation as K
 import torch
@@ -52,7 +55,9 @@ class Augment(nn.Module):
         if self.strength == "none":
             return x, torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
         y = self.geometry(x)
-        move = _relative(self.geometry.transform_matrix, *x.shape[-2:])
+        matrix = self.geometry.transform_matrix
+        assert matrix is not None
+        move = _relative(matrix, *x.shape[-2:])
         return self.recolour(y), move
 
     @torch.no_grad()
@@ -72,6 +77,43 @@ class Augment(nn.Module):
         moved_x = self.geometry(x)
         moved_y = self.geometry(y, params=self.geometry._params)
         return self.recolour(moved_x), moved_y
+
+
+class Corrupt(nn.Module):
+    """Random views of vectors: each entry, with a probability, is replaced by that entry of a random row of the batch.
+
+    This draws from the entries' marginals and needs no scale, as SCARF does (Bahri et al. 2022, "Self-supervised
+    contrastive learning using random feature corruption"). SCARF corrupts 60 % of one of two views; here both are made
+    alike, so `simclr` corrupts 37 % of each: as many entries, 40 %, are left alone in both. `light` (ours): 10 %.
+
+    Input and output: [n, d] floats.
+    """
+
+    RATES: ClassVar[dict[Strength, float]] = {"none": 0.0, "light": 0.1, "simclr": 1 - 0.4**0.5}
+
+    def __init__(self, strength: Strength) -> None:
+        super().__init__()
+        self.rate = self.RATES[strength]
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.rate:
+            return x
+        drawn = x.gather(0, torch.randint(len(x), x.shape, device=x.device))
+        return torch.where(torch.rand(x.shape, device=x.device) < self.rate, drawn, x)
+
+    def view(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Augment.view`; vectors are moved nowhere."""
+        return self(x), torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
+
+    def recolour(self, x: Tensor) -> Tensor:
+        """As `Augment.recolour`: what does not move."""
+        return self(x)
+
+
+def augmentation(strength: Strength, shape: tuple[int, ...], flip: bool = True) -> Augment | Corrupt:
+    """Random views of items of this shape: (channels, h, w) of images, (d,) of vectors."""
+    return Corrupt(strength) if len(shape) == 1 else Augment(strength, shape[0], shape[1:], flip)
 
 
 def _relative(matrix: Tensor, height: int, width: int) -> Tensor:

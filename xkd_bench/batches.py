@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xkd_bench.augment import Augment, Strength, moved
+from xkd_bench.augment import Augment, Corrupt, Strength, augmentation, moved
 from xkd_bench.methods.base import Batch
 from xkd_bench.models.teachers import TeacherEncoder, to_float
 from xkd_bench.sampling import PairSampler
@@ -42,16 +42,16 @@ class PairBatches:
         images: NDArray[np.generic],
         concept: NDArray[np.int64],
         sampler: PairSampler,
-        augmentation: Strength,
+        strength: Strength,
         views: int,
         flip: bool = True,
     ) -> None:
         self.device, self.images, self.sampler, self.views = device, images, sampler, views
         self.concept = torch.from_numpy(np.asarray(concept))
-        self.augmentation = augmentation
-        self.augment = Augment(augmentation, images.shape[1], images.shape[-2:], flip)
+        self.strength = strength
+        self.augment = augmentation(strength, images.shape[1:], flip)
         self._known: Known | None = None
-        self._teacher: tuple[TeacherEncoder, NDArray[np.generic], Augment, int] | None = None
+        self._teacher: tuple[TeacherEncoder, NDArray[np.generic], Augment | Corrupt, int] | None = None
 
     def show_features(self, known: Known) -> None:
         """Let methods see what the teacher says of source items, computed once."""
@@ -59,7 +59,7 @@ class PairBatches:
 
     def show_images(self, teacher: TeacherEncoder, images: NDArray[np.generic], levels: int = 0) -> None:
         """Let the teacher see augmented source images at each step, as the paper does; levels: maps to show of them."""
-        augment = Augment(self.augmentation, images.shape[1], images.shape[-2:])
+        augment = augmentation(self.strength, images.shape[1:])
         self._teacher = (teacher.to(self.device), images, augment, levels)
 
     def __len__(self) -> int:

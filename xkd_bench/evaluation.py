@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from protocols import HeadRecipe, Recipe
-from xkd_bench.augment import Augment
+from xkd_bench.augment import augmentation
 from xkd_bench.batches import LabelledBatches
 from xkd_bench.models.encoders import Encoder
 from xkd_bench.models.teachers import encode, to_float
@@ -175,8 +175,7 @@ def fine_tuned_score(
     items = draw_labels(split, per_class, seed=seed, draw=draw)
     run = stream(seed, "fine-tune", per_class, draw)
     torch.manual_seed(run)
-    size = data.target.data.shape[-1]
-    augment = Augment(recipe.augmentation, encoder.channels, size, flip)
+    augment = augmentation(recipe.augmentation, data.target.data.shape[1:], flip)
     model = _Classifier(copy.deepcopy(encoder), encoder.dim, len(split.classes), augment)
     label = torch.from_numpy(split.label)
     images = torch.from_numpy(np.ascontiguousarray(data.target.data[items]))

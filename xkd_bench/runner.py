@@ -53,7 +53,8 @@ class Runner:
 
     def context(self, spec: RunSpec, report: Report | None = None) -> Context:
         """What the stages of this spec need. report: told how it goes, instead of the runner's."""
-        return Context(spec, self.data(spec), self.store, self.fabric, report or self.report, self._recent)
+        data = self.data(spec).at(spec.seed)
+        return Context(spec, data, self.store, self.fabric, report or self.report, self._recent)
 
     def key(self, spec: RunSpec) -> str:
         """The key of the record: the spec, the numbers of its protocol and budget, and the data."""
@@ -71,7 +72,7 @@ class Runner:
         run = self.context(spec)
         for per_class in run.protocol.label_counts():
             draw_labels(run.split, per_class, seed=spec.seed, draw=0)
-        build_encoder(spec.student, run.data.target.data.shape[1], run.budget.target_size)
+        build_encoder(spec.student, run.data.target.data.shape[1], run.data.target.data.shape[2:])
         if not run.method.distils:
             return
         for fraction in run.protocol.pair_fractions:
@@ -118,7 +119,7 @@ class Runner:
             "batch": run.sampler().batch if run.method.distils else None,
             "protocol": run.protocol.model_dump(mode="json"),
             "budget": run.budget.model_dump(mode="json"),
-            "data_digest": run.data.digest,
+            "data_digest": self.data(spec).digest,
             "students": {str(f): student_key(run, f) for f in run.protocol.pair_fractions},
             "scores": rows,
             "seconds": time.perf_counter() - started,

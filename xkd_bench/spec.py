@@ -68,7 +68,7 @@ class RunSpec(BaseModel):
         """A checked spec. `student` defaults to the budget's, `batch` (of distillation) to its recipe's."""
         from xkd_bench import methods, tasks
         from xkd_bench.models.encoders import check_student
-        from xkd_bench.models.teachers import check_teacher, weights_digest
+        from xkd_bench.models.teachers import check_teacher, takes_vectors, weights_digest
 
         for kind, name, known in (
             ("protocol", protocol, protocol_names()),
@@ -83,6 +83,8 @@ class RunSpec(BaseModel):
         cls_method = methods.get(method)
         if card.kind == "segmentation":
             raise UsageError(f"task '{task}' is for segmentation, protocol '{protocol}' scores classification")
+        if cls_method.sees != "features" and "vector" in (card.source_kind, card.target_kind):
+            raise UsageError(f"method '{method}' compares feature maps, and vectors, of which '{task}' is, have none")
         if seed < 0:
             raise UsageError(f"a seed is 0 or more, got {seed}")
         if batch is not None and batch < 2:
@@ -96,8 +98,11 @@ class RunSpec(BaseModel):
             raise UsageError(f"--teacher-weights {file}: say with --teacher which network these are weights of")
         starts_there = (cls_method.init or init) == "source" and file is not None and teacher == student
         if cls_method.uses_pairs or starts_there:
-            teacher = teacher or DEFAULT_TEACHER
+            teacher = teacher or ("simclr" if card.source_kind == "vector" else DEFAULT_TEACHER)
             check_teacher(teacher, file)
+            if takes_vectors(teacher) not in (None, card.source_kind == "vector"):
+                what = ("images", "vectors") if card.source_kind == "vector" else ("vectors", "images")
+                raise UsageError(f"teacher '{teacher}' takes {what[0]}, and the source of '{task}' is {what[1]}")
         if not cls_method.uses_pairs:
             # A method that is shown no pairs is the same run whatever the teacher: one key, one result.
             pairs = "true"

@@ -24,7 +24,8 @@ def teacher_key(run: Context) -> dict[str, Any]:
     """What the teacher depends on: ready-made ones on their weights alone, the others on seed and source images."""
     kind = run.spec.teacher
     if kind == "random":
-        return {"teacher": kind, "seed": run.spec.seed, "data": run.data.digest}
+        own = {"student": run.spec.student} if _of_vectors(run) else {}
+        return {"teacher": kind, "seed": run.spec.seed, "data": run.data.digest, **own}
     if kind == "simclr":
         return _pretraining(run)
     return {"teacher": kind, "weights": run.spec.teacher_digest or teachers.weights_digest(kind)}
@@ -40,7 +41,8 @@ def _pretraining(run: Context) -> dict[str, Any]:
 def build_teacher(run: Context) -> teachers.TeacherEncoder:
     """The frozen teacher of this run."""
     if run.spec.teacher == "random":
-        return teachers.random_teacher(_sample(run), stream(run.spec.seed, "teacher"))
+        build = (lambda: _fresh(run)) if _of_vectors(run) else None
+        return teachers.random_teacher(_sample(run), stream(run.spec.seed, "teacher"), build)
     if run.spec.teacher == "simclr":
         return teachers.simclr_teacher(pretrained(run))
     return teachers.load_teacher(run.spec.teacher, run.spec.teacher_weights)
@@ -72,9 +74,11 @@ def teacher_features(run: Context) -> Tensor:
 
 
 def _sample(run: Context, n: int = 512, batch: int = 128) -> Iterator[Tensor]:
-    """About n of the paired source images, as float batches."""
+    """About n of the paired source items, as float batches."""
     items = run.split.pairs_source
     items = items[:: max(1, len(items) // n)]
+    if _of_vectors(run) and len(items) % batch == 1:
+        items = items[:-1]  # one vector has no variance
     for start in range(0, len(items), batch):
         yield teachers.to_float(torch.from_numpy(run.data.source.data[items[start : start + batch]]))
 
@@ -100,18 +104,25 @@ def _is_students(run: Context) -> bool:
     return run.spec.teacher == run.spec.student and run.spec.teacher_digest is not None
 
 
+def _of_vectors(run: Context) -> bool:
+    return run.data.source.data.ndim == 2
+
+
+def _fresh(run: Context) -> Encoder:
+    """The student's network for source items, untrained."""
+    shape = run.data.source.data.shape
+    torch.manual_seed(stream(run.spec.seed, "teacher"))
+    return build_encoder(run.spec.student, shape[1], shape[2:])
+
+
 def pretrained(run: Context) -> Encoder:
     """Step 1 of CMCD: SimCLR on the source side of the pairs, with the student's network."""
     images, items = run.data.source.data, run.split.pairs_source
     key = digest({"format": FORMAT, **_pretraining(run)})
 
-    def fresh() -> Encoder:
-        torch.manual_seed(stream(run.spec.seed, "teacher"))
-        return build_encoder(run.spec.student, images.shape[1], images.shape[-2:])
-
     def make(folder: Path) -> None:
         ssl = methods.get("ssl")
-        model = ssl(fresh(), None, ssl.parse_options("ssl", {}))
+        model = ssl(_fresh(run), None, ssl.parse_options("ssl", {}))
         recipe = run.budget.pretrain
         concept = run.data.source.concept
         sampler = PairSampler(items, concept[items], {}, min(recipe.batch, len(items)), "all", run.spec.seed)
@@ -125,6 +136,6 @@ def pretrained(run: Context) -> Encoder:
         )  # fmt: skip
         weights.save(model.student, folder / "teacher.safetensors")
 
-    encoder = fresh()
+    encoder = _fresh(run)
     encoder.load_state_dict(load_file(run.store.compute("teachers", key, make) / "teacher.safetensors"))
     return encoder

@@ -28,7 +28,8 @@ class Card:
     pair lie on one grid of pixels, in the same row of both `Items`. `single_modality`: source and target are the same
     pictures (sets on which network is distilled into network, not modality into modality). `lineage`: the families that
     source and target descend from, where some of a task's modalities are made after others: what is measured on
-    modalities of one family is not independent evidence ("" for one that stands alone).
+    modalities of one family is not independent evidence ("" for one that stands alone). `source_kind`, `target_kind`:
+    what the items are; they decide which teachers and students can take them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Card:
     aligned: bool = False
     single_modality: bool = False
     target_kind: Literal["image", "depth", "audio", "vector"] = "image"
+    source_kind: Literal["image", "depth", "audio", "vector"] = "image"
     lineage: tuple[str, str] = ("", "")
 
 
@@ -49,8 +51,8 @@ class Card:
 class Items:
     """All items of one modality.
 
-    data: [n, channels, height, width] uint8 (images). May be memory-mapped: read, never written. Images need not be
-    square.
+    data: [n, channels, height, width] uint8 (images), or [n, d] float32 (vectors). May be memory-mapped: read, never
+    written. Images need not be square.
     concept: [n] items with the same concept in the two modalities are pairs.
     group: [n] near-duplicates share a group; no group is in two of train, val and test.
     """
@@ -163,6 +165,13 @@ class TaskData(ABC):
     """Of dense tasks (`card.kind` is segmentation) only."""
     skipped: tuple[str, ...] = ()
     """Files that were left out because they cannot be read (`Task.skip_bad`)."""
+
+    def at(self, seed: int) -> "TaskData":
+        """The data as a run with this seed sees it: itself, unless scales are learned, which is from its pairs alone.
+
+        A copy that differs between seeds has a digest of its own.
+        """
+        return self
 
     @abstractmethod
     def split(self, seed: int) -> Split:
