@@ -178,3 +178,26 @@ DENSE: dict[str, Callable[[Path], None]] = {
     "camvid": camvid, "ade20k": ade20k, "coco-stuff": coco_stuff, "vkitti2": vkitti2,
     "kitti-semantics": kitti_semantics,
 }  # fmt: skip
+
+
+def sketchy(root: Path, place: str = "256x256/") -> None:
+    """30 photos of 3 classes with two sketches each; the last two photos of a class are in the test list."""
+    tests = []
+    for c, name in enumerate(("airplane", "hot-air_balloon", "zebra")):
+        for i in range(10):
+            photo = f"n0{c}_{i}"
+            write(root / f"{place}photo/tx_000000000000/{name}/{photo}.jpg", noise(100 * c + i))
+            write(root / f"{place}photo/tx_000100000000/{name}/{photo}.jpg", noise(0))
+            for k in (1, 2):
+                write(root / f"{place}sketch/tx_000000000000/{name}/{photo}-{k}.png", noise(1000 * k + 100 * c + i))
+            if i >= 8:
+                tests.append(f"{name}/{photo}.jpg")
+    (root / "info").mkdir()
+    (root / "info/testset.txt").write_text("\n".join(tests) + "\n")
+
+
+def tu_berlin(root: Path) -> None:
+    for c, name in enumerate(("airplane", "alarm clock", "angel")):
+        for i in range(80):
+            write(root / f"png/{name}/{80 * c + i + 1}.png", noise(80 * c + i, 1, 8, 8))
+    (root / "png/filelist.txt").write_text("airplane/1.png\n")

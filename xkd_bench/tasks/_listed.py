@@ -1,6 +1,7 @@
-"""Classification tasks on files: the items of a table, read once at the asked sizes."""
+"""Classification tasks on files: the items of a table, of any modality, read once at the asked sizes."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._cache import sha256
 from xkd_bench.tasks._manifest import SPLITS
-from xkd_bench.tasks._pictures import UnreadableError, pictures, twins, unreadable
+from xkd_bench.tasks._modalities import Modality, fine, modality, read_side
+from xkd_bench.tasks._pictures import UnreadableError, twins, unreadable
 from xkd_bench.tasks._rasterise import count
 from xkd_bench.tasks._table import Side, Table
 from xkd_bench.tasks.base import Card, Items, Progress, Split, Task, TaskData, check_split
@@ -18,35 +20,63 @@ _LOG = logging.getLogger(__name__)
 
 
 class Listed(Task):
-    """The files of `table`, below `root`."""
+    """The files of `table`, below `root`; a clip becomes several items of one concept, its frames."""
 
     def __init__(self, root: Path, table: Table, card: Card) -> None:
-        self.root, self.table, self.card = root, table, card
+        self.root, self.table = root, table
+        self.source, self.target = (
+            modality(root, name, side.files) for name, side in (("source", table.source), ("target", table.target))
+        )
+        self.card = replace(card, source_kind=self.source.kind, target_kind=self.target.kind)
 
     def load(self, source_size: int, target_size: int, progress: Progress | None = None) -> "ListedData":
-        """Decode all images, or read them from the cache. Raises UsageError that names the unreadable ones."""
-        table = self.table
+        """Decode all files, or read them from the cache. Raises UsageError that names the unreadable ones."""
+        table, skipped = self._without_bad() if self.skip_bad else (self.table, ())
         add = count(len(table.source.files) + len(table.target.files), progress)
-        parts, bad = [], []
-        for name, side, size in (("source", table.source, source_size), ("target", table.target, target_size)):
+        parts, bad, own = [], [], self.card.name.split(":")[0]
+        for name, side, kind, size in (
+            ("source", table.source, self.source, source_size),
+            ("target", table.target, self.target, target_size),
+        ):
             try:
-                parts.append(pictures(f"folder-{name}", self.root, side.files, size, name == "target", add))
+                parts.append(read_side(kind, f"{own}-{name}", self.root, side.files, size, name == "target", add))
             except UnreadableError as error:
                 bad += error.files
         if bad:
-            raise unreadable(self.root, bad, len(table.source.files) + len(table.target.files))
+            what = "images" if {self.source.media, self.target.media} == {"image"} else "files"
+            raise unreadable(self.root, bad, len(table.source.files) + len(table.target.files), what)
         (source, source_digest), (target, target_digest) = parts
-        for name, side, images in (("source", table.source, source), ("target", table.target, target)):
-            _warn_of_twins(name, side, images)
-        return ListedData(
+        table = replace(table, source=_spread(table.source, self.source), target=_spread(table.target, self.target))
+        for name, side, items in (("source", table.source, source), ("target", table.target, target)):
+            _warn_of_twins(name, side, items)
+        data = ListedData(
             table,
             Items(source, table.source.concept, table.source.group),
             Items(target, table.target.concept, table.target.group),
             sha256(source_digest, target_digest, *table.arrays(), table.classes, table.by_class),
         )
+        data.skipped = skipped
+        return data
+
+    def _without_bad(self) -> tuple[Table, tuple[str, ...]]:
+        """The table without the items that cannot be read, and their files."""
+        sides, skipped, own = [], [], self.card.name.split(":")[0]
+        for name, side, kind in (
+            ("source", self.table.source, self.source),
+            ("target", self.table.target, self.target),
+        ):
+            good, bad = fine(kind, f"{own}-{name}", self.root, side.files)
+            sides.append(side.at(np.flatnonzero(good)))
+            skipped += bad
+        return replace(self.table, source=sides[0], target=sides[1]), tuple(skipped)
 
 
-def _warn_of_twins(name: str, side: Side, images: NDArray[np.uint8]) -> None:
+def _spread(side: Side, kind: Modality) -> Side:
+    """The side's items where each file has several."""
+    return side.at(np.repeat(np.arange(len(side.files)), kind.each))
+
+
+def _warn_of_twins(name: str, side: Side, images: NDArray[np.generic]) -> None:
     if found := twins(images, side.group):
         first, second = (side.files[i] for i in found[0])
         _LOG.warning(

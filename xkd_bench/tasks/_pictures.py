@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,10 @@ def unreadable(root: Path, files: Sequence[tuple[str, str]], total: int, what: s
     return UsageError(f"{len(files)} of {total} {what} in '{root}' cannot be read: {named}{more}")
 
 
+Reader = Callable[[Path], NDArray[np.uint8]]
+"""[items, ...] of one file: what each of its items is, all of one shape."""
+
+
 def pictures(
     name: str, root: Path, files: Sequence[str], size: int, either: bool, add: Callable[[int], None]
 ) -> tuple[Array, str]:
@@ -45,8 +49,31 @@ def pictures(
     Transparency is laid on white; of 16 bits the upper 8 are kept. either: one channel if all images are grey, else
     three. Raises UnreadableError with all files that cannot be read.
     """
+    return decoded(f"{name}-{size}", root, files, (1, 3, size, size), square(size), add, either, (size,))
+
+
+def square(size: int) -> Reader:
+    """What reads an image file as [1, 3, size, size]."""
+    return lambda path: _read(path, size)[None]
+
+
+def decoded(
+    name: str,
+    root: Path,
+    files: Sequence[str],
+    shape: tuple[int, ...],
+    read: Reader,
+    add: Callable[[int], None],
+    either: bool = False,
+    what: tuple[object, ...] = (),
+) -> tuple[Array, str]:
+    """What `read` makes of each file, [n × items, ...] bytes, and its sha256; cached until a file changes.
+
+    shape: of what `read` returns. what: all that `read` depends on but the file. either: of [n, 3, h, w] the first
+    channel alone where all three are the same throughout. Raises UnreadableError with all files that are no good.
+    """
     stamps = [stamp(root / file) for file in files]
-    bad = [(file, stamp) for file, stamp in zip(files, stamps, strict=True) if isinstance(stamp, str)]
+    bad = [(file, said) for file, said in zip(files, stamps, strict=True) if isinstance(said, str)]
     told = 0
 
     def tell(n: int) -> None:
@@ -55,18 +82,37 @@ def pictures(
         add(n)
 
     def build(allocate: Allocate) -> Array:
-        return _read_all(root, files, size, either, allocate, tell)
+        return _read_all(root, files, shape, read, either, allocate, tell)
 
     if bad:
         left = {file for file, _ in bad}
-        _read_all(root, [file for file in files if file not in left], size, False, _scrap, tell, bad)
-    key = sha256(str(root.resolve()), list(files), stamps, size, either)
-    found = cached(f"{name}-{size}", key, build)
+        _read_all(root, [file for file in files if file not in left], shape, read, False, _scrap, tell, bad)
+    found = cached(name, sha256(str(root.resolve()), list(files), stamps, *what, either), build)
     add(len(files) - told)
     return found
 
 
-def twins(images: Array, group: Index) -> list[tuple[int, int]]:
+def readable(
+    name: str, root: Path, files: Sequence[str], shape: tuple[int, ...], read: Reader, what: tuple[object, ...] = ()
+) -> tuple[list[bool], list[str]]:
+    """Whether each file can be read, and those that cannot; found out once, until a file changes."""
+    stamps = [stamp(root / file) for file in files]
+
+    def build(_: Allocate) -> Array:
+        good = [file for file, said in zip(files, stamps, strict=True) if not isinstance(said, str)]
+        missing = [(file, str(said)) for file, said in zip(files, stamps, strict=True) if isinstance(said, str)]
+        try:
+            _read_all(root, good, shape, read, False, _scrap, lambda n: None, missing)
+        except UnreadableError as error:
+            missing = error.files
+        bad = {file for file, _ in missing}
+        return np.array([file not in bad for file in files], np.uint8)
+
+    array, _ = cached(f"{name}-readable", sha256(str(root.resolve()), list(files), stamps, *what), build)
+    return array.astype(bool).tolist(), [file for file, fine in zip(files, array, strict=True) if not fine]
+
+
+def twins(images: NDArray[Any], group: Index) -> list[tuple[int, int]]:
     """Images that are the same, pixel for pixel, as the first of their kind, but in another group: (first, this)."""
     first: dict[bytes, int] = {}
     found = []
@@ -98,38 +144,44 @@ def stamp(path: Path) -> list[int] | str:
 def _read_all(
     root: Path,
     files: Sequence[str],
-    size: int,
+    shape: tuple[int, ...],
+    read: Reader,
     either: bool,
     allocate: Allocate,
     tell: Callable[[int], None],
     bad: Sequence[tuple[str, str]] = (),
 ) -> Array:
-    out = allocate((len(files), 3, size, size))
+    each = shape[0]
+    out = allocate((len(files) * each, *shape[1:]))
     bad, grey = list(bad), either
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(files), _BLOCK):
             block = files[start : start + _BLOCK]
-            for i, pixels in enumerate(pool.map(lambda file: _try_to_read(root / file, size), block), start):
+            for i, pixels in enumerate(pool.map(lambda file: _try_to_read(root / file, read), block), start):
                 if isinstance(pixels, str):
                     bad.append((files[i], pixels))
-                elif not bad:
-                    out[i] = pixels
-                    grey = grey and bool((pixels == pixels[:1]).all())
+                elif pixels.shape != shape:
+                    bad.append((files[i], f"shape {pixels.shape[1:]}, where others have {shape[1:]}"))
+                elif not bad and out.flags.writeable:
+                    out[i * each : (i + 1) * each] = pixels
+                    grey = grey and bool((pixels == pixels[:, :1]).all())
             tell(len(block))
     if bad:
         raise UnreadableError(bad)
     if not grey:
         return out
-    flat = allocate((len(files), 1, size, size))
-    for start in range(0, len(files), _BLOCK):
+    flat = allocate((len(out), 1, *shape[2:]))
+    for start in range(0, len(out), _BLOCK):
         flat[start : start + _BLOCK] = out[start : start + _BLOCK, :1]
     return flat
 
 
-def _try_to_read(path: Path, size: int) -> NDArray[np.uint8] | str:
-    """Pixels [3, size, size], or why there are none."""
+def _try_to_read(path: Path, read: Reader) -> NDArray[np.uint8] | str:
+    """What is in the file, or why there is nothing."""
     try:
-        return _read(path, size)
+        return read(path)
+    except UsageError:  # not this file's fault: a package is missing
+        raise
     except Exception as error:
         return why(path, error)
 

@@ -1,17 +1,23 @@
 """The papers' data sets, read from a local folder in their published layout: what all readers share."""
 
 import logging
+from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._dense import Dense, Scene, read_scene
+from xkd_bench.tasks._listed import Listed
+from xkd_bench.tasks._manifest import Manifest, Row
+from xkd_bench.tasks._modalities import Modality, fine
 from xkd_bench.tasks._packages import Report, silent
 from xkd_bench.tasks._pictures import stamp
 from xkd_bench.tasks._planes import IGNORE
+from xkd_bench.tasks._table import Table, make_table
 from xkd_bench.tasks.base import Card
 
 _LOG = logging.getLogger(__name__)
@@ -58,6 +64,10 @@ class Local:
         """Whether the folder is there."""
         return self.root.is_dir()
 
+    def not_prepared(self) -> UsageError:
+        """It is the user's copy that is not whole."""
+        return UsageError(f"task '{self.card.name}' reads your copy in '{self.root}'; {self.asked()}")
+
     def counted(self, parts: Counter[str]) -> list[str]:
         """A line for each part whose size is not the published one."""
         return [
@@ -103,6 +113,42 @@ class Published(Local, Dense):
                 *(self.card.name, len(torn), min(torn)),
             )
         return [replace(s, group=f"{s.group}/{s.part}") if s.group in torn else s for s in scenes]
+
+
+class PublishedItems(Local, Listed):
+    """A published set for classification. source, target: the modalities of its files."""
+
+    source: Modality = Modality("image", "image")
+    target: Modality = Modality("image", "image")
+
+    @abstractmethod
+    def rows(self) -> list[Row]:
+        """All items, in an order that does not change. Reads lists and names, no images."""
+
+    @cached_property
+    def table(self) -> Table:  # type: ignore[override]
+        """The rows as items; made when it is needed, for it lists all files."""
+        rows = tuple(self.rows())
+        if not rows:
+            raise UsageError(f"'{self.root}' holds nothing of '{self.card.name}': it reads {self.layout}")
+        return make_table(Manifest(str(self.root), rows, given=any(row.split for row in rows)))
+
+    def parts(self) -> Counter[str]:
+        """Items by what `published` counts."""
+        return Counter(source=len(self.table.source.files), target=len(self.table.target.files))
+
+    def check(self) -> list[str]:
+        """Counts against the published numbers, and files that are no good. Reads everything."""
+        try:
+            lines = self.counted(self.parts())
+            for name, side, kind in (
+                ("source", self.table.source, self.source),
+                ("target", self.table.target, self.target),
+            ):
+                lines += [f"{file}: cannot be read" for file in fine(kind, f"{name}-check", self.root, side.files)[1]]
+        except UsageError as error:
+            return [str(error)]
+        return lines
 
 
 def sizes(**parts: int) -> Mapping[str, int]:

@@ -27,6 +27,11 @@ class Side:
     label: Index
     part: Index
 
+    def at(self, items: Index) -> "Side":
+        """These of the items, some perhaps several times."""
+        files = tuple(self.files[i] for i in items.tolist())
+        return Side(files, self.concept[items], self.group[items], self.label[items], self.part[items])
+
 
 @dataclass(frozen=True)
 class Parts:
