@@ -40,7 +40,7 @@ def test_options_given_as_text_are_the_same_run_as_typed_ones(make):
         ({"method": "cmcc"}, "unknown method 'cmcc': did you mean 'cmc'?"),
         ({"protocol": "fewshot"}, "unknown protocol 'fewshot': did you mean 'few-shot'?"),
         ({"budget": "labtop"}, "unknown budget 'labtop': did you mean 'laptop'?"),
-        ({"teacher": "efficientnet"}, "unknown teacher 'efficientnet': did you mean 'efficientnet-lite0'?"),
+        ({"teacher": "efficientnet-lite"}, "unknown teacher 'efficientnet-lite': did you mean 'efficientnet-lite"),
         ({"student": "resnet_50"}, "unknown student 'resnet_50': did you mean 'resnet50'?"),
         ({"student": "resnet9-w16"}, "6n + 2 layers"),
         ({"pairs": "shuffle"}, "unknown kind of pairs 'shuffle': did you mean 'shuffled'?"),

@@ -139,5 +139,6 @@ class RunSpec(BaseModel):
 
     def label(self) -> str:
         """A short name for progress and messages."""
-        control = {"random": " · random teacher", "simclr": " · SimCLR teacher"}.get(self.teacher, "")
+        kind = {"simclr": "SimCLR"}.get(self.teacher, self.teacher.replace(":", " "))
+        control = "" if self.teacher in ("none", DEFAULT_TEACHER) else f" · {kind} teacher"
         return f"{self.method}{control}{' · shuffled pairs' if self.pairs == 'shuffled' else ''} · seed {self.seed}"

@@ -130,3 +130,22 @@ def test_a_method_without_pairs_is_the_same_run_whatever_teacher_is_brought(brou
     plain, other = spec(method="ssl"), spec(method="ssl", teacher="conv4-w8", teacher_weights=brought)
     assert plain.fields() == other.fields()
     assert isinstance(plain, RunSpec)
+
+
+def test_a_random_teacher_is_the_teachers_own_network_with_other_weights(root, brought):
+    taught = context(root, method="cmc", teacher="conv4-w8", teacher_weights=brought)
+    untaught = context(root, method="cmc", teacher="random:conv4-w8", teacher_weights=brought)
+    known, random = (teacher.build_teacher(one).backbone.state_dict() for one in (taught, untaught))
+    assert {n: t.shape for n, t in known.items()} == {n: t.shape for n, t in random.items()}
+    weights = [n for n in known if known[n].ndim == 4]
+    assert weights
+    assert all(not torch.equal(known[n], random[n]) for n in weights)
+    again = teacher.build_teacher(untaught).backbone.state_dict()
+    assert all(torch.equal(random[n], again[n]) for n in random)
+    assert teacher.teacher_key(taught) != teacher.teacher_key(untaught)
+
+
+def test_the_control_of_a_teacher_pretrained_here_is_its_untrained_network(root):
+    one = context(root, method="cmc", teacher="random:simclr", student="resnet8-w16")
+    assert teacher.build_teacher(one).dim == 128
+    assert run(root, method="cmc", teacher="random:simclr")["spec"]["teacher"] == "random:simclr"

@@ -7,7 +7,7 @@ pretrained on the source images that distillation sees, Step 1 of CMCD.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -29,11 +29,15 @@ from xkd_bench.models.keras_resnet import Keras
 from xkd_bench.models.libraries import Lite, Timm, Torchvision
 
 MADE_IN_A_RUN = ("random", "simclr")
+RANDOM = "random:"
+"""Before a teacher's name: its network with random weights. `random` alone is the default teacher's."""
 
 
 def check_teacher(name: str, weights: Path | None = None) -> None:
     """Raise UsageError if no teacher has this name or its weights cannot be had. Reads and builds little."""
-    if name not in MADE_IN_A_RUN:
+    if name.startswith(RANDOM):
+        check_teacher(name.removeprefix(RANDOM), weights)
+    elif name not in MADE_IN_A_RUN:
         _ready(name, weights).check()
     elif weights is not None:
         raise UsageError(f"teacher '{name}' takes no weights: it is made in the run")
@@ -52,7 +56,7 @@ def load_teacher(name: str, weights: Path | None = None) -> TeacherEncoder:
 
 def weights_digest(name: str, weights: Path | None = None) -> str:
     """sha256 of what a ready teacher's weights are in, fetched if need be: a file's, or a folder's files in a row."""
-    ready = _ready(name, weights)
+    ready = _ready(name.removeprefix(RANDOM), weights)
     ready.check()
     return _sha256(*((file, file.stat().st_mtime_ns) for file in ready.files()))
 
@@ -103,21 +107,34 @@ def takes_vectors(name: str) -> bool | None:
     return ours is not None and ours[0] == "mlp"
 
 
-def random_teacher(images: Iterable[Tensor], seed: int, build: Callable[[], Encoder] | None = None) -> TeacherEncoder:
-    """EfficientNet-Lite0 with random weights, and with batch-normalisation statistics of `images` (float batches in
-    [0, 1]). For vectors the network is what `build` makes, with the statistics of batches of these.
+def random_teacher(images: Iterable[Tensor], seed: int, like: TeacherEncoder | None = None) -> TeacherEncoder:
+    """A network with random weights, and with batch-normalisation statistics of `images` (float batches in [0, 1]).
 
+    like: the teacher whose network it is, which is made random; the default teacher's network if there is none.
     Without the statistics a deep random network in evaluation mode maps every image to nearly the same features.
     """
     torch.manual_seed(seed)
-    if build is None:
+    if like is None:
         backbone: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
         teacher = TeacherEncoder(backbone, backbone.num_features, IMAGENET_MEAN, IMAGENET_STD)
     else:
-        teacher = simclr_teacher(build())
+        teacher = _randomised(like)
     with _cumulative_statistics(teacher.backbone):
         for batch in images:
             teacher(batch)
+    return teacher
+
+
+@torch.no_grad()
+def _randomised(teacher: TeacherEncoder) -> TeacherEncoder:
+    """The teacher with every parameter drawn anew: by its layer's own rule or, outside of such layers (positions, class
+    tokens), from a normal distribution as vision transformers do."""
+    for module in teacher.backbone.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()  # type: ignore[operator]
+        else:
+            for parameter in module.parameters(recurse=False):
+                nn.init.trunc_normal_(parameter, std=0.02)
     return teacher
 
 

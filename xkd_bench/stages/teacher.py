@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xkd_bench import methods
 from xkd_bench.batches import PairBatches
+from xkd_bench.catalogue import DEFAULT_TEACHER
 from xkd_bench.models import teachers, weights
 from xkd_bench.models.encoders import Encoder, build_encoder
 from xkd_bench.sampling import PairSampler
@@ -23,8 +24,8 @@ from xkd_bench.training import fit
 def teacher_key(run: Context) -> dict[str, Any]:
     """What the teacher depends on: ready-made ones on their weights alone, the others on seed and source images."""
     kind = run.spec.teacher
-    if kind == "random":
-        own = {"student": run.spec.student} if _of_vectors(run) else {}
+    if kind == "random" or kind.startswith(teachers.RANDOM):
+        own = {"student": run.spec.student} if _random_network(run) == "simclr" else {}
         return {"teacher": kind, "seed": run.spec.seed, "data": run.data.digest, **own}
     if kind == "simclr":
         return _pretraining(run)
@@ -40,9 +41,8 @@ def _pretraining(run: Context) -> dict[str, Any]:
 
 def build_teacher(run: Context) -> teachers.TeacherEncoder:
     """The frozen teacher of this run."""
-    if run.spec.teacher == "random":
-        build = (lambda: _fresh(run)) if _of_vectors(run) else None
-        return teachers.random_teacher(_sample(run), stream(run.spec.seed, "teacher"), build)
+    if network := _random_network(run):
+        return teachers.random_teacher(_sample(run), stream(run.spec.seed, "teacher"), like=_ready(run, network))
     if run.spec.teacher == "simclr":
         return teachers.simclr_teacher(pretrained(run))
     return teachers.load_teacher(run.spec.teacher, run.spec.teacher_weights)
@@ -71,6 +71,23 @@ def teacher_features(run: Context) -> Tensor:
     features = torch.full((len(run.data.source), known.shape[1]), float("nan"))
     features[torch.from_numpy(items)] = known
     return features
+
+
+def _random_network(run: Context) -> str | None:
+    """The teacher whose network a random one has (of vectors it is the student's), None if this run's is not random."""
+    name = run.spec.teacher
+    if name == "random":
+        return "simclr" if _of_vectors(run) else DEFAULT_TEACHER
+    return name.removeprefix(teachers.RANDOM) if name.startswith(teachers.RANDOM) else None
+
+
+def _ready(run: Context, name: str) -> teachers.TeacherEncoder | None:
+    """A teacher for its network's sake, None for the default one, which need not be read to be random."""
+    if name == DEFAULT_TEACHER:
+        return None
+    if name == "simclr":
+        return teachers.simclr_teacher(_fresh(run))
+    return teachers.load_teacher(name, run.spec.teacher_weights)
 
 
 def _sample(run: Context, n: int = 512, batch: int = 128) -> Iterator[Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from xkd_bench.catalogue import DEFAULT_TEACHER
 from xkd_bench.spec import RunSpec
 
 REFERENCES = ("ssl", "sup-ft")
@@ -11,14 +12,16 @@ REFERENCES = ("ssl", "sup-ft")
 def with_controls(asked: dict[str, Any]) -> list[dict[str, Any]]:
     """What was asked for (fields of `RunSpec.make`) and its two controls: a random teacher, and shuffled pairs.
 
-    A method that is shown no pairs has none, nor has what is a control already.
+    The random teacher is of the teacher's own network. A method that is shown no pairs has no control, nor has what is
+    one already.
     """
-    from xkd_bench import methods
+    from xkd_bench import methods, tasks
 
     made = RunSpec.make(**asked)
-    if not methods.get(made.method).uses_pairs or made.teacher == "random" or made.pairs != "true":
+    if not methods.get(made.method).uses_pairs or made.teacher.startswith("random") or made.pairs != "true":
         return [asked]
-    untaught = {name: value for name, value in asked.items() if name != "teacher_weights"} | {"teacher": "random"}
+    own = made.teacher == DEFAULT_TEACHER or tasks.get(made.task).card.source_kind == "vector"  # what `random` alone is
+    untaught = {**asked, "teacher": "random" if own else f"random:{made.teacher}"}
     return [asked, untaught, {**asked, "pairs": "shuffled"}]
 
 
