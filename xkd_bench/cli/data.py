@@ -13,8 +13,7 @@ from xkd_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from xkd_bench.registry import Entry
-    from xkd_bench.tasks._packages import Report
-    from xkd_bench.tasks.base import Task, TaskData
+    from xkd_bench.tasks.base import Report, Task, TaskData
 
 app = typer.Typer(no_args_is_help=True, help="Data of the tasks: list, prepare, check, show.")
 Name = Annotated[str, typer.Argument(help="A task, such as emoji, 'emoji:noto>twemoji' or folder:PATH.")]
@@ -76,13 +75,12 @@ def check(name: Name, budget: Budget = "laptop") -> None:
     from rich.console import Console
 
     from xkd_bench import tasks
-    from xkd_bench.tasks._survey import survey
 
     task = tasks.get(name)
     if problems := task.check():
         raise _problems(name, [*problems, str(task.not_prepared())])
     try:
-        found = survey(_load(task, budget), _SEEDS)
+        found = tasks.survey(_load(task, budget), _SEEDS)
     except UsageError as error:
         raise _problems(name, [str(error)]) from None
     Console().print(_table(found.sides), _table(found.splits), sep="\n")
@@ -106,12 +104,11 @@ def show(
     import re
 
     from xkd_bench import tasks
-    from xkd_bench.tasks._sheet import contact_sheet
 
     data = _load(tasks.get(name), budget)
     last = name.rstrip("/").rpartition("/")[2] if "/" in name else name
     file = re.sub(r"[^A-Za-z0-9.+_=,@-]+", "-", last.replace(">", "-to-"))
-    typer.echo(f"written: {contact_sheet(data, data.split(seed), out / 'tasks' / f'{file}.png', seed=seed)}")
+    typer.echo(f"written: {tasks.contact_sheet(data, data.split(seed), out / 'tasks' / f'{file}.png', seed=seed)}")
 
 
 def _load(task: "Task", budget: str) -> "TaskData":
@@ -123,7 +120,8 @@ def _load(task: "Task", budget: str) -> "TaskData":
         raise nearest("budget", budget, list(budget_names()))
     plan = load_budget(budget, task.card.target_kind)
     with _reported() as report:
-        return task.load(plan.source_size, plan.target_size, lambda done, total: report("decoding", done, total))
+        sizes = (plan.source_size, plan.source_size if task.card.aligned else plan.target_size)
+        return task.load(*sizes, lambda done, total: report("decoding", done, total))
 
 
 @contextmanager

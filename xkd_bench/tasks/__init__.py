@@ -2,7 +2,11 @@
 
 from xkd_bench import registry
 from xkd_bench.tasks._graded import Graded, parse
+from xkd_bench.tasks._sheet import contact_sheet
+from xkd_bench.tasks._survey import survey
 from xkd_bench.tasks.base import Task
+
+__all__ = ["contact_sheet", "get", "survey"]
 
 
 def get(name: str) -> Task:

@@ -21,10 +21,11 @@ def parse(name: str) -> tuple[str, dict[str, float]]:
     Raises UsageError for an unknown axis, an axis named twice, and what is no number from 0 to 1.
     """
     found = _SUFFIX.fullmatch(name)
+    plain = found[1] if found else name
+    if "@" in plain.partition(":")[0]:
+        axes = ", ".join(AXES)
+        raise UsageError(f"task '{name}': after one @ comes axis=strength, such as @blur=0.4,noise=0.1 (axes: {axes})")
     if found is None:
-        stem = name.partition(":")[0]
-        if "@" in stem:
-            raise UsageError(f"task '{name}': after @ comes axis=strength, such as @blur=0.4 ({', '.join(AXES)})")
         return name, {}
     strengths: dict[str, float] = {}
     for part in found[2].split(","):
@@ -39,7 +40,7 @@ def parse(name: str) -> tuple[str, dict[str, float]]:
             strengths[axis] = np.nan
         if not 0 <= strengths[axis] <= 1:
             raise UsageError(f"task '{name}': the strength of '{axis}' is '{text}', and must be a number from 0 to 1")
-    return found[1], {axis: strengths[axis] for axis in AXES if axis in strengths}
+    return plain, {axis: strengths[axis] for axis in AXES if axis in strengths}
 
 
 class Graded(Task):

@@ -73,6 +73,9 @@ class Emoji(Task):
 
     def load(self, source_size: int, target_size: int, progress: Progress | None = None) -> ConceptData:
         """Draw both styles at the asked sizes, or read them from the cache; progress is told (done, total)."""
+        for style in (self.source, self.target):
+            if style.package:
+                self.folder(style.package)  # raises if it is not here: before anything is drawn
         concepts = shared_concepts()
         add = count(2 * len(concepts), progress)
         source, source_digest = pixels(self.source, concepts, source_size, True, self.folder, add)
