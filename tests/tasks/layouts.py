@@ -1,5 +1,7 @@
 """Tiny copies of published data sets: noise in exactly the published layout."""
 
+import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -201,3 +203,63 @@ def tu_berlin(root: Path) -> None:
         for i in range(80):
             write(root / f"png/{name}/{80 * c + i + 1}.png", noise(80 * c + i, 1, 8, 8))
     (root / "png/filelist.txt").write_text("airplane/1.png\n")
+
+
+def nuimages(root: Path, versions: tuple[tuple[str, int], ...] = (("train", 12), ("val", 4))) -> None:
+    """A picture has a surface on its upper half, and an animal and a truck in the middle, the truck in front."""
+    from xkd_bench.tasks.nuimages import NuImages
+
+    names = [*NuImages.classes[1:], "flat.other"][:25]
+    for version, n in versions:
+        place = root / f"v1.0-{version}"
+        place.mkdir(parents=True)
+        tables: dict[str, list[dict]] = {name: [] for name in ("sample", "sample_data", "object_ann", "surface_ann")}
+        tables["category"] = [{"token": f"c{i}", "name": name} for i, name in enumerate(names)]
+        for i in range(n):
+            key, file = f"{version}-d{i}", f"samples/CAM_FRONT/{version}-{i}.jpg"
+            write(root / file, noise(i))
+            tables["sample"].append({"token": f"s{i}", "key_camera_token": key, "log_token": f"{version}-log{i // 2}"})
+            shape = {"height": HIGH, "width": WIDE}
+            tables["sample_data"] += [
+                {"token": key, "filename": file, "is_key_frame": True, **shape},
+                {"token": f"{key}-sweep", "filename": "sweeps/none.jpg", "is_key_frame": False, **shape},
+            ]
+            upper, middle, front = (np.zeros((HIGH, WIDE), bool) for _ in range(3))
+            upper[: HIGH // 2], middle[4:8, 3:9], front[6:9, 5 : 7 + i % 3] = True, True, True
+            for table, token, category, mask in (
+                ("surface_ann", "a", "flat.driveable_surface", upper),
+                ("object_ann", "z", "vehicle.truck", front),
+                ("object_ann", "b", "animal", middle),
+                ("object_ann", "c", "vehicle.car", None),
+            ):
+                tables[table].append(
+                    {
+                        "token": f"{token}{i}",
+                        "category_token": f"c{names.index(category)}",
+                        "sample_data_token": key,
+                        "mask": None if mask is None else coded(mask),
+                    }
+                )
+        for name, rows in tables.items():
+            (place / f"{name}.json").write_text(json.dumps(rows))
+
+
+def coded(mask: Pixels) -> dict:
+    return {"size": list(mask.shape), "counts": base64.b64encode(run_lengths(mask)).decode()}
+
+
+def run_lengths(mask: Pixels) -> bytes:
+    """[h, w] as COCO's compressed run lengths; the same bytes as pycocotools 2.0.11 gives for 300 random masks."""
+    flat = np.concatenate([[False], mask.T.ravel()])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    runs = np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
+    out = bytearray()
+    for i, run in enumerate(runs):
+        value = run - runs[i - 2] if i > 2 else run
+        while True:
+            bits, value = value & 31, value >> 5
+            more = value != (-1 if bits & 16 else 0)
+            out.append(48 + (bits | 32 if more else bits))
+            if not more:
+                break
+    return bytes(out)

@@ -3,6 +3,7 @@
 from PIL import Image
 
 from tests.tasks.folders import manifest, pairs
+from tests.tasks.layouts import mfnet
 from xkd_bench import tasks
 from xkd_bench.tasks._sheet import contact_sheet
 
@@ -24,3 +25,11 @@ def test_the_same_sheet_twice(tmp_path, doodle):
     )
     assert first == second
     assert first != other
+
+
+def test_a_sheet_of_scenes_has_the_colours_of_their_classes(tmp_path):
+    mfnet(tmp_path)
+    data = tasks.get(f"mfnet:{tmp_path}").load((12, 16), (12, 16))
+    with Image.open(contact_sheet(data, data.split(0), tmp_path / "x.png")) as sheet:
+        seen = {colour for _, colour in sheet.convert("RGB").getcolors(1 << 20)}
+    assert {tuple(colour) for colour in data.maps.palette.tolist()} <= seen

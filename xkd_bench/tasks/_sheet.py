@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd_bench.tasks._dense_sheet import dense_sheet
 from xkd_bench.tasks._splits import generator
 from xkd_bench.tasks.base import Index, Items, Split, TaskData
 
@@ -15,10 +16,13 @@ _INK, _FAINT = "#222222", "#8a8a8a"
 def contact_sheet(data: TaskData, split: Split, path: Path, columns: int = 3, rows: int = 6, seed: int = 0) -> Path:
     """Write a PNG of pairs: source items, an arrow, target items of the same concept, its name and its class.
 
-    Concepts are drawn at random, in turn from each class; up to two items of each side are shown. Returns `path`.
+    Concepts are drawn at random, in turn from each class; up to two items of each side are shown. Of a dense
+    task: both pictures and the label map (`dense_sheet`). Returns `path`.
     """
     from PIL import Image, ImageDraw, ImageFont
 
+    if data.maps is not None:
+        return dense_sheet(data, split, path, columns=2, rows=rows, seed=seed)
     width, height = 4 * _SIDE + 2 * _GAP + _ARROW + 28, _SIDE + _TEXT
     sheet = Image.new("RGB", (columns * width + 28, rows * height + 20), "white")
     pen = ImageDraw.Draw(sheet)
