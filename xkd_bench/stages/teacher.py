@@ -112,8 +112,9 @@ def source_state(run: Context) -> tuple[dict[str, Tensor], int]:
     trained here.
     """
     if _is_students(run):
-        backbone = build_teacher(run).backbone
-        return backbone.state_dict(), run.data.source.data.shape[1]
+        encoder = build_teacher(run).backbone
+        assert isinstance(encoder, Encoder)
+        return encoder.state_dict(), encoder.channels
     return pretrained(run).state_dict(), run.data.source.data.shape[1]
 
 
