@@ -116,6 +116,8 @@ def test_sixteen_bits_and_ranges(tmp_path):
     assert row[:3].tolist() == [0, 0, 25]
     assert row[11] == 250
     assert (row[12:] == 255).all()
+    (tmp_path / "about.toml").write_text("target_range = [0, 25500]\n")
+    assert load(name).target.data[0, 0, 0].tolist() == [10 * k for k in range(WIDE)], "not the old ones from the cache"
 
 
 def test_ranged_is_linear_cut_and_knows_holes():

@@ -46,6 +46,16 @@ def test_mini_is_drawn_by_log(tmp_path):
         tasks.get(f"nuimages:{tmp_path}")
 
 
+def test_every_table_counts_for_the_cache(tmp_path):
+    nuimages(tmp_path)
+    load = lambda: tasks.get(f"nuimages:{tmp_path}").load(SIZE, SIZE)  # noqa: E731
+    digest = load().digest
+    assert load().digest == digest
+    (tmp_path / "v1.0-train/surface_ann.json").write_text("[]")
+    assert load().digest != digest
+    assert load().maps.pixels[:12, 2].sum() == 0
+
+
 def test_what_is_broken(tmp_path):
     nuimages(tmp_path)
     table = tmp_path / "v1.0-train/object_ann.json"

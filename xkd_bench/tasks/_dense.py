@@ -66,6 +66,10 @@ class Dense(Task):
     def scenes(self) -> list[Scene]:
         """All scenes of the folder, in an order that does not change. Reads lists and names, no images."""
 
+    def state(self) -> object:
+        """What the planes of a scene depend on beside its files, for the cache's key; JSON can hold it."""
+        return None
+
     def read_source(self, file: str) -> Bytes:
         """[h, w, 3] of a scene's `source`."""
         return _planes.colour(self.root / file)
@@ -174,7 +178,7 @@ def _packed(
         build(_scrap)
     key = sha256(
         *(str(task.root.resolve()), [scene.files() for scene in scenes], list(stamps.items()), list(grid)),
-        *(task.version, sorted(task.class_of.items()), task.target_nearest, task.skip_bad),
+        *(task.version, sorted(task.class_of.items()), task.target_nearest, task.skip_bad, task.state()),
     )
     name = task.card.name.split(":")[0]
     packed, digest = cached(f"{name}-{grid[0]}x{grid[1]}", key, build)

@@ -36,6 +36,10 @@ class DenseFolder(Dense):
         self.target_channels = _channels([self.root / scene.target for scene in self._scenes])
         return self._scenes
 
+    def state(self) -> object:
+        """What `about.toml` says."""
+        return self._about.model_dump(mode="json")
+
     def read_source(self, file: str) -> Bytes:
         """[h, w, 3]; where `source_range` is given, grey by the values in the file."""
         return _picture(self.root / file, self._about.source_range, 3)

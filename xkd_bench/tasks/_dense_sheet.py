@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from xkd_bench.tasks._splits import generator
 from xkd_bench.tasks.base import LabelMaps, Split, TaskData
 
-_GAP, _TEXT, _MOST = 8, 24, 200
+_GAP, _TEXT, _LONGEST = 8, 24, 160
 _INK, _FAINT = "#222222", "#8a8a8a"
 _BLANK = 232
 """Grey of pixels that are not scored."""
@@ -22,7 +22,7 @@ def dense_sheet(data: TaskData, split: Split, path: Path, columns: int = 2, rows
     assert maps is not None
     chosen = np.sort(generator(seed, "sheet").permutation(split.train)[: columns * rows])
     high, wide = maps.data.shape[1:]
-    scale = min(1.0, _MOST / max(high, wide))
+    scale = _LONGEST / max(high, wide)
     size = (max(1, round(wide * scale)), max(1, round(high * scale)))
     shown = 2 if data.source.data is data.target.data else 3
     width, height = shown * (size[0] + _GAP) + 2 * _GAP, size[1] + _TEXT

@@ -19,6 +19,7 @@ import numpy as np
 
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._dense import Scene
+from xkd_bench.tasks._pictures import stamp
 from xkd_bench.tasks._planes import Ids
 from xkd_bench.tasks._published import Published, numbers, sizes
 from xkd_bench.tasks._rle import decode
@@ -79,6 +80,10 @@ class NuImages(Published):
                 name, label = pictures[token], f"{version}/object_ann.json#{token}"
                 found.append(Scene(name, name, name, label, row["log_token"], part))
         return self.own_groups(found)
+
+    def state(self) -> object:
+        """The tables as they are: a label map is made of several."""
+        return [stamp(file) for version in self._versions for file in sorted((self.root / version).glob("*.json"))]
 
     def read_label(self, file: str) -> Ids:
         """Surfaces below, objects above."""
