@@ -161,6 +161,7 @@ def test_the_same_seed_trains_the_same_network_and_it_learns():
         {"optimiser": "adam", "schedule": "cosine", "warmup_epochs": 1},
         {"optimiser": "sgd", "schedule": "multistep", "milestones": (2, 4), "weight_decay": 0.1, "clip_norm": 0.5},
         {"optimiser": "adamw", "schedule": "constant", "weight_decay": 0.1},
+        {"optimiser": "adamw", "schedule": "cosine", "weight_decay": 0.1, "decay_norms": False, "ema": 0.9},
     ],
 )
 def test_interrupted_and_resumed_is_as_if_never_interrupted(fields, broken_at, tmp_path, eager_checkpoints):

@@ -43,9 +43,11 @@ def remember(store: Store, request: Mapping[str, Any], keys: Sequence[str]) -> N
 
 
 def _key(request: Mapping[str, Any]) -> str | None:
-    """A digest of the request and of all that its names stand for; None if a name stands for nothing."""
+    """A digest of the request and of all that its names stand for; None if that is not known here."""
     protocol, budget, known = request["protocol"], request["budget"], registry.entries("methods")
     if protocol not in protocol_names() or budget not in budget_names() or not set(request["methods"]) <= set(known):
+        return None
+    if request["teacher_weights"] is not None:  # a file is known by what is in it, which is not read here
         return None
     task = tasks.get(request["task"])
     plan = load_budget(budget, task.card.target_kind)

@@ -32,6 +32,7 @@ def finished(loaded, tmp_path_factory):
         ("budgets", ["smoke", "laptop", "paper"]),
         ("teachers", ["efficientnet-lite0", "random", "simclr"]),
         ("students", ["conv4-w16", "resnet8-w16", "resnet50"]),
+        ("sweeps", ["figure1", "table1", "table5"]),
     ],
 )
 def test_listings_name_everything_with_what_it_is(loaded, what, names):
@@ -43,11 +44,13 @@ def test_listings_name_everything_with_what_it_is(loaded, what, names):
 
 
 def test_help_names_the_commands_and_the_options(loaded):
-    assert {"run", "list", "show", "table"} <= set(re.findall(r"\w+", xkd(loaded, "--help").out))
+    commands = {"run", "sweep", "list", "show", "table", "gap", "data"}
+    assert commands <= set(re.findall(r"\w+", xkd(loaded, "--help").out))
     text = xkd(loaded, "run", "--help", prelude="import os; os.environ['COLUMNS'] = '200'").out
     for option in (
         "--protocol", "--method", "--task", "--budget", "--teacher", "--student", "--pairs", "--option", "--seeds",
-        "--batch", "--alone", "--device", "--precision", "--out", "--json", "--quiet",
+        "--batch", "--init", "--teacher-weights", "--alone", "--device", "--precision", "--compile", "--out", "--json",
+        "--quiet",
     ):  # fmt: skip
         assert option in text
 
@@ -64,7 +67,8 @@ for name in {blocked.split()!r}:
     sys.modules[name] = None
 from xkd_bench.cli import main
 for words in (["--help"], ["--version"], ["run", "--help"], ["list", "methods"], ["list", "tasks"], ["list", "budgets"],
-              ["list", "protocols"], ["list", "teachers"], ["list", "students"]):
+              ["list", "protocols"], ["list", "teachers"], ["list", "students"], ["list", "sweeps"],
+              ["sweep", "--help"], ["sweep", "table5", "--print"]):
     sys.argv = ["xkd-bench", *words]
     try:
         main()
@@ -164,6 +168,15 @@ def test_several_methods_with_options_and_seeds(loaded, tmp_path):
     assert {(s["method"], s["seed"]) for s in specs} == {(m, s) for m in ("cmd", "sup-ft") for s in (0, 7)}
 
 
+@pytest.mark.parametrize("seeds", [[0], [7], [0, 1, 2], [0, 1, 2, 3], [3, 1]])
+def test_seeds_are_read_as_they_are_written(seeds):
+    from xkd_bench.cli.shared import parse_seeds, seeds_words
+
+    words = seeds_words(seeds, "laptop")
+    assert parse_seeds(words[0].removeprefix("--seeds ") if words else None, "laptop") == seeds
+    assert parse_seeds("2", "laptop") == [0, 1]
+
+
 # --- what users get wrong -------------------------------------------------------------------------------------------
 
 
@@ -180,6 +193,8 @@ def test_several_methods_with_options_and_seeds(loaded, tmp_path):
         (["--student", "resnet_18"], "unknown student 'resnet_18': did you mean 'resnet18'?"),
         (["--student", "resnet10-w16"], "6n + 2 layers"),
         (["--pairs", "false"], "unknown kind of pairs 'false'"),
+        (["--init", "sideways"], "unknown start of the student (--init) 'sideways'"),
+        (["--teacher-weights", "x.pth"], "--teacher-weights x.pth: say with --teacher which network"),
         (["--option", "tau"], "--option tau: an option is key=value"),
         (["--option", "tau=cold"], "option tau=cold of method 'cmc'"),
         (["--option", "tau=-1"], "option tau=-1 of method 'cmc': input should be greater than 0"),

@@ -9,7 +9,10 @@
     task = "emoji-sketch"
     protocol = ["linear-eval", "fine-tune"]
 
-    [[grid]]                             a block: its fields, over those shared
+    [under.paper]                        fields of every run under this budget, over those shared
+    teacher = "simclr-resnet50-1x"
+
+    [[grid]]                             a block: its fields, over all of these
     method = "cmcd"
     options.alpha = [0, 0.5, 1]          options of the block's methods
 
@@ -69,6 +72,7 @@ class Sweep(BaseModel):
     seeds: StrictInt | list[StrictInt] | None = None
     controls: StrictBool = True
     shared: dict[str, Any] = {}
+    under: dict[str, dict[str, Any]] = {}
     grid: Annotated[list[Block], Field(min_length=1)]
 
     def specs(
@@ -85,13 +89,15 @@ class Sweep(BaseModel):
         lists are crossed. Raises UsageError, one line that says which block it is about.
         """
         budget = budget or self.budget
+        if budget not in budget_names():
+            raise nearest("budget", budget, list(budget_names()))
         if seeds is None:
             seeds = seed_list(load_budget(budget).seeds if self.seeds is None else self.seeds)
         asked: list[tuple[int, dict[str, Any]]] = []
         for number, block in enumerate(self.grid, 1):
             if block.budgets is None or budget in block.budgets:
                 controls = not alone and (self.controls if block.controls is None else block.controls)
-                fields = {**self.shared, **(block.model_extra or {}), **overrides}
+                fields = {**self.shared, **self.under.get(budget, {}), **(block.model_extra or {}), **overrides}
                 for one in _crossed(fields, block.options):
                     one |= {"budget": budget, "precision": precision}
                     with _in_block(self.name, number):
@@ -180,6 +186,9 @@ def load_sweep(name: str) -> Sweep:
     except ValidationError as error:
         raise UsageError(f"{name}: {_place(error)}: {_reason(error)}") from error
     check_fields(sweep.shared, f"{name}: [shared]")
+    for budget, fields in sweep.under.items():
+        _check_budget(budget, f"{name}: [under.{budget}]")
+        check_fields(fields, f"{name}: [under.{budget}]")
     for number, block in enumerate(sweep.grid, 1):
         where = f"{name}: [[grid]] {number}"
         check_fields(block.model_extra or {}, where, list(Block.model_fields))
@@ -187,16 +196,19 @@ def load_sweep(name: str) -> Sweep:
             if value == []:
                 raise UsageError(f"{where}: options.{option} = []: a list names one value or more")
         for budget in block.budgets or []:
-            if budget not in budget_names():
-                raise UsageError(f"{where}: budgets: {nearest('budget', budget, list(budget_names()))}")
-    if sweep.budget not in budget_names():
-        raise UsageError(f"{name}: budget: {nearest('budget', sweep.budget, list(budget_names()))}")
+            _check_budget(budget, f"{where}: budgets")
+    _check_budget(sweep.budget, f"{name}: budget")
     if sweep.seeds is not None:
         try:
             seed_list(sweep.seeds)
         except UsageError as error:
             raise UsageError(f"{name}: seeds = {sweep.seeds}: {error}") from error
     return sweep
+
+
+def _check_budget(budget: str, where: str) -> None:
+    if budget not in budget_names():
+        raise UsageError(f"{where}: {nearest('budget', budget, list(budget_names()))}")
 
 
 def _place(error: ValidationError) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from xkd_bench.runner import Runner
 from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.student import student_key
-from xkd_bench.stages.teacher import teacher_key
+from xkd_bench.stages.teacher import source_key, teacher_key
 from xkd_bench.store import Store
 from xkd_bench.suite.times import Times
 
@@ -94,9 +94,10 @@ def students_of(runner: Runner, spec: RunSpec) -> list[tuple[str, float]]:
 
 
 def _teachers(runner: Runner, spec: RunSpec) -> list[str]:
-    """Keys of the teachers that are trained for a run: those made with a recipe."""
+    """Keys of the networks that are trained on the source side for a run: those whose key holds a recipe."""
     run = runner.context(spec)
     made = [teacher_key(run)] if run.method.uses_pairs else []
+    made += [source_key(run)] if run.init == "source" else []
     return [digest({"format": FORMAT, **fields}) for fields in made if "recipe" in fields]
 
 
@@ -120,6 +121,10 @@ def labels(specs: Sequence[RunSpec]) -> dict[RunSpec, str]:
     for spec, mine in fields.items():
         words = [str(mine[name]) for name in varying if name in mine and str(mine[name]) not in UNSAID]
         rivals = [one["options"] for one in fields.values() if one["method"] == spec.method]
-        words += [f"{k}={v}" for k, v in spec.options.items() if any(other.get(k) != v for other in rivals)]
+        words += [
+            f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
+            for k, v in spec.options.items()
+            if any(other.get(k) != v for other in rivals)
+        ]
         names[spec] = " · ".join([spec.label(), *words])
     return names
