@@ -164,7 +164,8 @@ def vkitti2(root: Path, together: bool = False) -> None:
                     ("classSegmentation", f"classgt_{i:05d}.png", colours[ids(i, list(range(15)))]),
                 ):
                     place = root if together else root / f"vkitti_2.0.3_{kind}"
-                    write(place / scene / way / "frames" / kind / "Camera_0" / name, pixels)
+                    folder = kind.lower() if together else kind  # both are about
+                    write(place / scene / way / "frames" / folder / "Camera_0" / name, pixels)
 
 
 def kitti_semantics(root: Path) -> None:

@@ -2,8 +2,8 @@
 
 PATH is the folder `ADEChallengeData2016`: `images/training/NAME.jpg` (20,210), `images/validation/` (2,000),
 `annotations/` likewise (`NAME.png`; 0 is not scored, 1 to 150 are the classes) and `objectInfo150.txt`
-(tab-separated: Idx, Ratio, Train, Val, Name), which names the classes. The published validation part is our test;
-some of train validates.
+(tab-separated, the name last), which names the classes. The published validation part is our test; some of train
+validates.
 """
 
 from xkd_bench.errors import UsageError
@@ -41,7 +41,7 @@ class ADE20K(Published):
         super().__init__(argument)
         rows = [line.split("\t") for line in names(self.root, "objectInfo150.txt")[1:]]
         self.classes = tuple(row[-1].strip() for row in rows)
-        if len(set(self.classes)) != 150:
+        if len(self.classes) != 150:
             raise UsageError(f"'{self.root / 'objectInfo150.txt'}' does not name 150 classes, but {len(self.classes)}")
 
     def scenes(self) -> list[Scene]:

@@ -12,7 +12,6 @@ and not read. The tables of train take some gigabytes of memory once.
 import base64
 import json
 from collections import defaultdict
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from xkd_bench.tasks._published import Published, numbers, sizes
 from xkd_bench.tasks._rle import decode
 from xkd_bench.tasks.base import Card
 
+Mask = dict[str, Any]
 _PARTS = {"v1.0-train": "train", "v1.0-val": "test"}
 _CLASSES = (
     *("background", "animal", "flat.driveable_surface", "human.pedestrian.adult", "human.pedestrian.child"),
@@ -69,16 +69,21 @@ class NuImages(Published):
             raise UsageError(f"'{self.root}' lacks {', '.join(missing)}: task 'nuimages' reads {self.layout}")
 
     def scenes(self) -> list[Scene]:
-        """The key pictures of all versions."""
-        found = []
+        """The key pictures of all versions. Reads the tables, which `read_label` needs."""
+        found: list[Scene] = []
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._masks: dict[str, list[tuple[int, Mask]]] = defaultdict(list)
         for version, part in self._versions.items():
-            pictures = {row["token"]: row["filename"] for row in self._rows(version, "sample_data")}
+            pictures = {row["token"]: row for row in self._rows(version, "sample_data")}
             for row in self._rows(version, "sample"):
                 token = row["key_camera_token"]
                 if token not in pictures:
                     raise UsageError(f"'{self.root / version}': sample_data.json lacks the picture '{token}'")
-                name, label = pictures[token], f"{version}/object_ann.json#{token}"
+                picture = pictures[token]
+                name, label = picture["filename"], f"{version}/object_ann.json#{token}"
                 found.append(Scene(name, name, name, label, row["log_token"], part))
+                self._sizes[token] = picture["height"], picture["width"]
+            self._read_masks(version)
         return self.own_groups(found)
 
     def state(self) -> object:
@@ -87,39 +92,25 @@ class NuImages(Published):
 
     def read_label(self, file: str) -> Ids:
         """Surfaces below, objects above."""
-        version, _, rest = file.partition("/")
-        token = rest.partition("#")[2]
-        labels = np.zeros(self._sizes[version][token], np.int64)
-        for number, mask in self._masks[version][token]:
+        token = file.partition("#")[2]
+        labels = np.zeros(self._sizes[token], np.int64)
+        for number, mask in self._masks.get(token, ()):
             height, width = mask["size"]
             if labels.shape != (height, width):
                 raise ValueError(f"a mask is {width} × {height}, the picture {labels.shape[1]} × {labels.shape[0]}")
             labels[decode(base64.b64decode(mask["counts"]), height, width)] = number
         return labels
 
-    @cached_property
-    def _sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
-        return {
-            version: {row["token"]: (row["height"], row["width"]) for row in self._rows(version, "sample_data")}
-            for version in self._versions
-        }
-
-    @cached_property
-    def _masks(self) -> dict[str, dict[str, list[tuple[int, dict[str, Any]]]]]:
+    def _read_masks(self, version: str) -> None:
         """Class and mask of what is drawn in each picture, in the order of drawing."""
-        return {version: self._drawn(version) for version in self._versions}
-
-    def _drawn(self, version: str) -> dict[str, list[tuple[int, dict[str, Any]]]]:
         number = {name: i for i, name in enumerate(self.classes)}
         names = {row["token"]: row["name"] for row in self._rows(version, "category")}
         if strange := sorted(set(names.values()) - set(number)):
             raise UsageError(f"'{self.root / version / 'category.json'}' has a category that is unknown: {strange[0]}")
-        found = defaultdict(list)
         for table in ("surface_ann", "object_ann"):
             for row in sorted(self._rows(version, table), key=lambda row: row["token"]):
                 if row["mask"]:
-                    found[row["sample_data_token"]].append((number[names[row["category_token"]]], row["mask"]))
-        return found
+                    self._masks[row["sample_data_token"]].append((number[names[row["category_token"]]], row["mask"]))
 
     def _rows(self, version: str, table: str) -> list[dict[str, Any]]:
         path = self.root / version / f"{table}.json"

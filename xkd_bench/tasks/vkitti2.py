@@ -81,7 +81,9 @@ class VKITTI2(Published):
         return _planes.coloured_ids(self.root / file, {**colours, (0, 0, 0): IGNORE})
 
     def _file(self, kind: str, scene: str, way: str, name: str) -> str:
-        return (self._place(kind, scene) / way / "frames" / kind / "Camera_0" / name).relative_to(self.root).as_posix()
+        frames = self._place(kind, scene) / way / "frames"
+        folder = kind if (frames / kind).is_dir() else kind.lower()  # the publisher's page and archive differ in this
+        return (frames / folder / "Camera_0" / name).relative_to(self.root).as_posix()
 
     def _place(self, kind: str, scene: str) -> Path:
         apart = self.root / f"vkitti_2.0.3_{kind}"
