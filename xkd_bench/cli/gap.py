@@ -42,7 +42,7 @@ def gap(
         source, target, groups = raw_features(tasks.get(str(task)).load(SIZE, SIZE), card, seed)
         found, what = (
             as_features(source, target, groups=groups, paired=True),
-            f"{card.source} → {card.target}, raw pixels",
+            f"{card.source} → {card.target}, raw {'vectors' if card.target_kind == 'vector' else 'pixels'}",
         )
         command = f"xkd-bench gap --task {task}"
     with steps("estimating") as tick:

@@ -16,8 +16,8 @@ _INK, _FAINT = "#222222", "#8a8a8a"
 def contact_sheet(data: TaskData, split: Split, path: Path, columns: int = 3, rows: int = 6, seed: int = 0) -> Path:
     """Write a PNG of pairs: source items, an arrow, target items of the same concept, its name and its class.
 
-    Concepts are drawn at random, in turn from each class; up to two items of each side are shown. Of a dense
-    task: both pictures and the label map (`dense_sheet`). Returns `path`.
+    Concepts are drawn at random, in turn from each class; up to two items of each side are shown. Vectors are grids of
+    grey, row by row. Of a dense task: both pictures and the label map (`dense_sheet`). Returns `path`.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -66,9 +66,17 @@ def _some(items: Items, among: Index, concept: int, rng: np.random.Generator) ->
     return [np.asarray(items.data[i]) for i in np.sort(rng.permutation(have)[:2])]
 
 
+def _grid(vector: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """[d] -> [1, h, w], h >= w as near as d allows, from white (the least entry) to black."""
+    width = max(w for w in range(1, int(len(vector) ** 0.5) + 1) if len(vector) % w == 0)
+    x = np.asarray(vector, float)
+    return np.rint(255 - 255 * (x - x.min()) / max(np.ptp(x), 1e-12)).astype(np.uint8).reshape(1, -1, width)
+
+
 def _picture(pixels: NDArray[np.uint8]):  # type: ignore[no-untyped-def]
     from PIL import Image
 
+    pixels = _grid(pixels) if pixels.ndim == 1 else pixels
     image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).convert("RGB")
     return image.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
 
