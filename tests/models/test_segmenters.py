@@ -1,0 +1,62 @@
+"""Segmentation networks by name: shapes, strides, widths, and one line for what cannot be."""
+
+import pytest
+import torch
+
+from xkd_bench.errors import UsageError
+from xkd_bench.models.segmenters import build_segmenter, check_segmenter
+
+SMALL = "deeplabv3plus-tu-mobilenetv3_small_050-w32"
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [(SMALL, 4), ("pspnet-mobilenet_v2", 8), ("segformer-mit_b0", 4), ("deeplabv3-resnet18-os8-w32-aux", 8)],
+)
+def test_a_network_says_all_that_distillation_looks_at(name, stride):
+    network = build_segmenter(name, 1, 5, (64, 96))
+    x = torch.rand(2, 1, 64, 96)
+    out = network.outputs(x)
+    assert out.logits.shape == (2, 5, 64 // stride, 96 // stride)
+    assert out.decoded.shape == (2, network.decoded_width, 64 // stride, 96 // stride)
+    assert tuple(m.shape[1] for m in out.maps) == network.widths
+    assert network(x).shape == (2, 5, 64, 96)
+    assert (out.auxiliary is not None) == name.endswith("-aux")
+    network.eval()
+    assert torch.equal(network.encode(x), network.outputs(x).maps[-1])
+    assert network.outputs(x).auxiliary is None, "the auxiliary head costs nothing when it is not trained"
+
+
+def test_the_output_stride_is_that_of_the_last_map():
+    for stride in (8, 16):
+        network = build_segmenter(f"deeplabv3plus-resnet18-os{stride}-w32", 3, 4, (64, 64))
+        assert network.encode(torch.zeros(2, 3, 64, 64)).shape[-1] == 64 // stride
+
+
+def test_the_same_seed_builds_the_same_network():
+    states = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        states.append(build_segmenter(SMALL, 3, 4, (64, 64)).state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(states[0].values(), states[1].values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("deeplab-resnet18", "unknown segmentation network 'deeplab-resnet18': did you mean"),
+        ("pspnet-resnet19", "unknown encoder of a segmentation network 'resnet19': did you mean 'resnet1"),
+        ("pspnet-resnet18-os8", "an output stride is for deeplabv3 and deeplabv3plus"),
+        ("resnet18", "unknown segmentation network 'resnet18'"),
+    ],
+)
+def test_what_cannot_be_is_one_line(name, message):
+    with pytest.raises(UsageError) as caught:
+        check_segmenter(name)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_that_a_network_cannot_take_are_one_line():
+    with pytest.raises(UsageError, match=r"cannot take 3 × 30 × 50 images"):
+        build_segmenter("deeplabv3plus-resnet18", 3, 4, (30, 50))

@@ -1,0 +1,127 @@
+"""Segmentation networks by name: segmentation-models-pytorch's, with what distillation looks at on the way.
+
+`ARCHITECTURE-ENCODER[-osN][-wD][-aux]`: `deeplabv3plus-resnet18`, `pspnet-mobilenet_v2`, `deeplabv3-resnet101-os8-aux`,
+`segformer-mit_b0`; any encoder of that library works, timm's as `tu-NAME`. osN: output stride of the encoder (8 or 16;
+DeepLab only). wD: width of the decoder (the library's own if not given). -aux: an auxiliary head on the last map but
+one, as PSPNet has it, used in training only.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.segmentation.fcn import FCNHead
+
+from xkd_bench.errors import UsageError, nearest
+
+ARCHITECTURES: dict[str, tuple[Any, str]] = {
+    "deeplabv3": (smp.DeepLabV3, "decoder_channels"),
+    "deeplabv3plus": (smp.DeepLabV3Plus, "decoder_channels"),
+    "pspnet": (smp.PSPNet, "psp_out_channels"),
+    "segformer": (smp.Segformer, "decoder_segmentation_channels"),
+}
+_NAME = re.compile(r"(?P<kind>[a-z0-9]+)-(?P<encoder>.+?)(?:-os(?P<stride>8|16))?(?:-w(?P<width>\d+))?(?P<aux>-aux)?")
+
+
+@dataclass
+class Segmentation:
+    """What a network says of a batch. (Not frozen: Lightning Fabric converts its tensors for mixed precision.)
+
+    logits: [n, classes, h', w'], as coarse as the decoder gives them. decoded: [n, c, h', w'] what the classifier saw.
+    maps: outputs of the encoder's stages, [n, c_l, h_l, w_l], early to late. auxiliary: logits of the auxiliary head,
+    or None.
+    """
+
+    logits: Tensor
+    decoded: Tensor
+    maps: tuple[Tensor, ...]
+    auxiliary: Tensor | None = None
+
+
+class Segmenter(nn.Module):
+    """An encoder, a decoder and a 1×1 classifier. Inputs are floats in [0, 1], centred here to [-1, 1].
+
+    `forward` gives logits at the size of the input, [n, classes, h, w]; `outputs` what the network says before that.
+    """
+
+    def __init__(self, network: Any, name: str, channels: int, classes: int, auxiliary: bool) -> None:
+        super().__init__()
+        self.name, self.channels, self.classes = name, channels, classes
+        self.encoder, self.decoder = network.encoder, network.decoder
+        self.classifier: nn.Module = network.segmentation_head[0]
+        # The library counts its input as a map, and some encoders give maps without channels.
+        self.stages = [i for i, width in enumerate(self.encoder.out_channels) if i and width]
+        widths = [self.encoder.out_channels[i] for i in self.stages]
+        self.auxiliary = FCNHead(widths[-2], classes) if auxiliary else None
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each map."""
+        return tuple(self.encoder.out_channels[i] for i in self.stages)
+
+    @property
+    def decoded_width(self) -> int:
+        """Channels of what the classifier sees."""
+        return self.classifier.in_channels  # type: ignore[return-value]
+
+    def outputs(self, x: Tensor) -> Segmentation:
+        """Logits and maps of images [n, channels, h, w]. The auxiliary head speaks in training mode only."""
+        features = self.encoder(x * 2 - 1)
+        decoded = self.decoder(features)
+        maps = tuple(features[i] for i in self.stages)
+        coarse = self.auxiliary(maps[-2]) if self.auxiliary is not None and self.training else None
+        return Segmentation(self.classifier(decoded), decoded, maps, coarse)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The last map of the encoder alone: [n, c, h', w']."""
+        return self.encoder(x * 2 - 1)[self.stages[-1]]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return enlarged(self.outputs(x).logits, x.shape[-2:])
+
+
+def enlarged(logits: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+    """Logits at another size, bilinear."""
+    return F.interpolate(logits, tuple(size), mode="bilinear", align_corners=False)
+
+
+def check_segmenter(name: str) -> None:
+    """Raise UsageError if no segmentation network has this name; builds nothing."""
+    found = _NAME.fullmatch(name)
+    kind = found["kind"] if found else name.partition("-")[0]
+    if kind not in ARCHITECTURES:
+        raise nearest("segmentation network", name, [f"{known}-resnet18" for known in ARCHITECTURES])
+    assert found is not None
+    encoder = found["encoder"]
+    if not encoder.startswith("tu-") and encoder not in smp.encoders.get_encoder_names():
+        raise nearest("encoder of a segmentation network", encoder, smp.encoders.get_encoder_names())
+    if found["stride"] and not kind.startswith("deeplab"):
+        raise UsageError(f"network '{name}': an output stride is for deeplabv3 and deeplabv3plus")
+
+
+def build_segmenter(name: str, channels: int, classes: int, size: tuple[int, int]) -> Segmenter:
+    """A freshly initialised network from torch's global generator, for images [channels, *size] and so many classes.
+
+    UsageError where there is no such network or it cannot take such images.
+    """
+    check_segmenter(name)
+    found = _NAME.fullmatch(name)
+    assert found is not None
+    make, width = ARCHITECTURES[found["kind"]]
+    options: dict[str, Any] = {width: int(found["width"])} if found["width"] else {}
+    if found["stride"]:
+        options["encoder_output_stride"] = int(found["stride"])
+    try:
+        network = make(found["encoder"], encoder_weights=None, in_channels=channels, classes=classes, **options)
+        segmenter = Segmenter(network, name, channels, classes, auxiliary=bool(found["aux"]))
+        segmenter.eval()
+        with torch.no_grad():
+            segmenter(torch.zeros(1, channels, *size))
+    except (RuntimeError, ValueError, KeyError, AssertionError) as error:
+        what = f"{channels} × {size[0]} × {size[1]} images"
+        raise UsageError(f"network '{name}' cannot take {what}: {str(error).splitlines()[0]}") from error
+    return segmenter.train()
