@@ -120,6 +120,23 @@ def test_sixteen_bits_and_ranges(tmp_path):
     assert load(name).target.data[0, 0, 0].tolist() == [10 * k for k in range(WIDE)], "not the old ones from the cache"
 
 
+def test_arrays_of_measurements_and_of_labels(tmp_path):
+    scenes(tmp_path, rows())
+    metres = np.linspace(0, 20, HIGH * WIDE, dtype=np.float32).reshape(HIGH, WIDE)
+    metres[3, 3] = np.nan
+    text = (tmp_path / "manifest.csv").read_text()
+    for i in range(20):
+        np.save(tmp_path / f"t/{i}.npy", metres)
+        np.save(tmp_path / f"y/{i}.npy", some_labels(i))
+        text = text.replace(f"t/{i}.png,y/{i}.png", f"t/{i}.npy,y/{i}.npy")
+    (tmp_path / "manifest.csv").write_text(text)
+    (tmp_path / "about.toml").write_text("target_range = [0, 10]\n")
+    data = load(f"folder:{tmp_path}")
+    expected = np.nan_to_num(np.clip(metres / 10, 0, 1) * 255)
+    assert np.abs(data.target.data[5, 0] - expected).max() <= 0.5
+    assert np.array_equal(data.maps.data[5], some_labels(5))
+
+
 def test_ranged_is_linear_cut_and_knows_holes():
     values = np.array([[0.0, 1, 2, 3, 9, np.nan]])
     assert ranged(values, 1, 3)[0, :, 0].tolist() == [0, 0, 128, 255, 255, 0]
@@ -168,8 +185,11 @@ def test_pairs_without_a_label_map_are_distilled_and_not_scored(tmp_path):
 
 
 def test_one_picture_on_both_sides(tmp_path):
-    data = load(scenes(tmp_path, [row.replace("t/", "s/") for row in rows()]))
-    assert np.array_equal(data.source.data, data.target.data)
+    name = scenes(tmp_path, [row.replace("t/", "s/") for row in rows()])
+    assert tasks.get(name).card.single_modality
+    data = load(name)
+    assert data.source.data is data.target.data
+    assert data.target.data.shape[1] == 3
 
 
 def groups(data: TaskData, split: Split) -> list[set[int]]:

@@ -29,6 +29,8 @@ class DenseFolder(Dense):
         numbers = range(len(about.classes) or IGNORE)
         self.class_of = {**{i: i for i in numbers}, about.ignore_label: IGNORE}
         self._scenes = _scenes(manifest)
+        if all(scene.source == scene.target for scene in self._scenes):
+            self.card = replace(self.card, single_modality=True)
         self.target_nearest = about.target_range is not None
 
     def scenes(self) -> list[Scene]:

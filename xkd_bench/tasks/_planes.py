@@ -27,9 +27,11 @@ def grey(path: Path) -> Bytes:
 
 
 def numbers(path: Path) -> NDArray[Any]:
-    """[h, w] or [h, w, c]: what the file holds, before anything is made of it (a palette's image: its indices)."""
+    """[h, w] or [h, w, c]: what an image or `.npy` holds, before anything is made of it (of a palette: its indices)."""
     from PIL import Image
 
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
     with Image.open(path) as image:
         return np.asarray(image)
 
