@@ -389,5 +389,8 @@ def test_the_palette_is_the_one_of_pascal_voc():
 
 def test_numbers_and_colours_to_classes(tmp_path):
     assert as_classes(np.array([[3, 7], [7, 0]]), {3: 0, 7: 1, 0: 255}).tolist() == [[0, 1], [1, 255]]
+    for number in (-1, 9, 70000):
+        with pytest.raises(ValueError, match=rf"label {number} \(row 1, column 0\) is out of range"):
+            as_classes(np.array([[3, 7], [number, 0]]), {3: 0, 7: 1, 0: 255})
     label(tmp_path / "c.png", np.array([[[1, 2, 3], [4, 5, 6]]]))
     assert coloured_ids(tmp_path / "c.png", {(1, 2, 3): 8, (4, 5, 6): 0}).tolist() == [[8, 0]]

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from xkd_bench.tasks._pictures import open_image
 
 Bytes = NDArray[np.uint8]
-Ids = NDArray[np.int64]
+Ids = NDArray[np.integer[Any]]
 Grid = tuple[int, int]
 """Height and width."""
 
 IGNORE = 255
+_LARGEST = 65535
+"""Label number: what a file of 16 bits can hold."""
 
 
 def colour(path: Path) -> Bytes:
@@ -47,7 +49,7 @@ def ids(path: Path) -> Ids:
     found = numbers(path)
     if found.ndim != 2 or found.dtype.kind not in "uib":
         raise ValueError("its labels are no numbers: a label map has one channel of whole numbers, or a palette")
-    return found.astype(np.int64)
+    return found.astype(np.uint8) if found.dtype.kind == "b" else found
 
 
 def coloured_ids(path: Path, palette: dict[tuple[int, int, int], int]) -> Ids:
@@ -65,12 +67,15 @@ def coloured_ids(path: Path, palette: dict[tuple[int, int, int], int]) -> Ids:
 
 def as_classes(labels: Ids, class_of: dict[int, int]) -> Bytes:
     """[h, w] classes (IGNORE: none) of label numbers. Raises ValueError with the first that `class_of` lacks."""
-    values, place = np.unique(labels, return_inverse=True)
-    strange = [int(v) for v in values if int(v) not in class_of]
-    if strange:
+    low, high = int(labels.min()), int(labels.max())
+    inside = low >= 0 and high <= _LARGEST
+    present = np.flatnonzero(np.bincount(labels.ravel())).tolist() if inside else [low if low < 0 else high]
+    if strange := [value for value in present if value not in class_of]:
         row, column = np.argwhere(labels == strange[0])[0]
         raise ValueError(f"its label {strange[0]} (row {row}, column {column}) is out of range")
-    return np.array([class_of[int(v)] for v in values], np.uint8)[place].reshape(labels.shape)
+    table = np.zeros(high + 1, np.uint8)
+    table[present] = [class_of[value] for value in present]
+    return table[labels]
 
 
 def fit(pixels: Bytes, grid: Grid, nearest: bool, fill: int = 0) -> Bytes:
