@@ -1,14 +1,18 @@
 """Options of the training loop: averages, what weight decay spares, compiling; and keys that stay as they are."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from protocols import Recipe, load_budget
 from tests.test_training import Data, Noisy, assert_same, factors, recipe
 from xkd_bench import training
+from xkd_bench.errors import TrainingError
 from xkd_bench.models.temperature import Temperature
 from xkd_bench.training import fit, is_compiled, make_fabric
 
@@ -108,6 +112,55 @@ def test_other_buffers_and_frozen_weights_are_not_averaged():
         d = min(0.99, (1 + step) / (10 + step))
         average = d * average - (1 - d) * step
     assert module.weight.item() == pytest.approx(average, rel=1e-5)
+
+
+# --- float16, which needs its gradients scaled ----------------------------------------------------------------------
+
+
+def in_float16(scale: float, checkpoint: Path | None = None, data: Data | None = None):
+    """Train with float16 and gradients scaled by this, on a CPU."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=1000)
+    plugin = MixedPrecision("16-mixed", "cpu", scaler)  # type: ignore[arg-type]
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=[plugin])
+    fabric.launch()
+    module = Noisy()
+    history = fit(module, data or Data(), 5, CLIPPED, seed=7, fabric=fabric, what="noisy", checkpoint=checkpoint)
+    return history, {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+CLIPPED = recipe(lr=0.05, epochs=6, optimiser="sgd", clip_norm=0.5)
+
+
+def test_scaled_gradients_are_clipped_at_their_true_norm():
+    exact = fit(Noisy(), Data(), 5, CLIPPED, seed=7, fabric=make_fabric("cpu"), what="noisy")
+    assert in_float16(1024.0)[0] == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_resumed_with_scaled_gradients_it_keeps_the_scale(tmp_path, monkeypatch):
+    # The first scales are far too large: their steps overflow and are left out, until the scale has come down.
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", -1.0)
+    whole = in_float16(2.0**24)
+    assert whole[0] != in_float16(1024.0)[0]
+    with pytest.raises(KeyboardInterrupt):
+        in_float16(2.0**24, tmp_path / "checkpoint.pt", Data((4, 2)))
+    assert_same(in_float16(2.0**24, tmp_path / "checkpoint.pt"), whole)
+
+
+def test_gradients_that_are_not_finite_are_told_by_the_next_loss():
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(()))
+
+        def forward(self, batch):
+            return {"loss": self.weight.sqrt()}  # 0, with an infinite gradient
+
+    with pytest.raises(TrainingError, match="loss nan at step 2 of 20"):
+        fit(
+            Root(), lambda epoch: iter(torch.zeros(5, 1)), 5, recipe(clip_norm=1.0), seed=0, fabric=make_fabric("cpu"),
+            what="x",
+        )  # fmt: skip
 
 
 # --- what weight decay spares ---------------------------------------------------------------------------------------
