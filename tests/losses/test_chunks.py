@@ -148,11 +148,13 @@ def test_a_queue_may_move_on_before_backward(chunk):
         keys = FeatureQueue(Q, 5)
         keys.push(queue()[:6], OTHERS[:6])
         z = b.clone().requires_grad_()
-        state = {"queue": keys.features, "queue_concept": keys.concept, "queue_valid": keys.valid}
+        valid = keys.valid
+        state = {"queue": keys.features, "queue_concept": keys.concept, "queue_valid": valid}
         loss = cmc(a, z, 0.2, CONCEPT, **state, chunk=chunk)
-        loss = loss + cmd(a, z, bank=keys.features.double(), bank_valid=keys.valid, chunk=chunk).loss
+        loss = loss + cmd(a, z, bank=keys.features.double(), bank_valid=valid, chunk=chunk).loss
         if push:
             keys.push(a[:5], CONCEPT[:5])
+            valid.fill_(True)
         loss.backward()
         gradients.append(z.grad)
     assert torch.equal(*gradients)

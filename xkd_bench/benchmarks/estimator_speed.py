@@ -119,10 +119,10 @@ def measure(names: Sequence[str], n: int, d: int, rounds: int) -> list[Timed]:
     results = []
     for name in names:  # memory and value first: this is the warm-up as well
         gc.collect()
-        _reset_peak()
-        before = _status("VmRSS")
+        reset_peak()
+        before = status("VmRSS")
         value = functions[name](x, y)
-        results.append(Timed(name, n, [], value, _status("VmHWM") - before))
+        results.append(Timed(name, n, [], value, status("VmHWM") - before))
     for _ in range(rounds):
         for result in results:
             start = time.process_time()
@@ -131,14 +131,15 @@ def measure(names: Sequence[str], n: int, d: int, rounds: int) -> list[Timed]:
     return results
 
 
-def _reset_peak() -> None:
+def reset_peak() -> None:
+    """Let the peak of this process's memory (VmHWM) start from what is resident now."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # what is free but still resident would hide growth
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _status(field: str) -> float:
+def status(field: str) -> float:
     """A size from /proc/self/status in MB, NaN where there is none."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
