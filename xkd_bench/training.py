@@ -75,7 +75,7 @@ def _compiler_works(device: torch.device) -> bool:
 
 
 def learning_rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
-    """The factor on recipe.lr at each step: linear warm-up, then constant, cosine or poly to 0, or gamma a milestone."""
+    """The factor on recipe.lr at each step: linear warm-up, then constant, cosine or poly to 0, or by milestones."""
     total = recipe.epochs * steps_per_epoch
     warmup = recipe.warmup_epochs * steps_per_epoch
 
