@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from xkd_bench.augment import Augment
+from xkd_bench.augment import Augment, Corrupt, augmentation
 
 STRENGTHS = ["none", "light", "simclr"]
 
@@ -89,3 +89,30 @@ def test_a_pair_under_simclr_moves_both_and_colours_the_first_alone():
     moved_x, moved_y = augment.pair(x, x)
     assert torch.equal(moved_y, augment.geometry(x, params=augment.geometry._params))
     assert not torch.allclose(moved_x, moved_y, atol=0.05)
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_corrupted_entries_are_other_rows_and_as_many_as_said(strength):
+    torch.manual_seed(0)
+    x = torch.arange(500.0)[:, None] + torch.tensor([0.0, 1000.0, 2000.0, 3000.0])  # every entry says row and column
+    y = augmentation(strength, (4,))(x)
+    assert torch.equal(y.div(1000).floor(), x.div(1000).floor()), "an entry stays in its column"
+    changed = (y != x).float()
+    rate = {"none": 0.0, "light": 0.1, "simclr": 0.3675}[strength] * (1 - 1 / 500)
+    assert abs(changed.mean().item() - rate) < 4 * (rate * (1 - rate) / changed.numel()) ** 0.5 + 1e-9
+    # Each entry for itself: no row and no column is spared or spoiled as a whole.
+    assert changed.mean(0).std() < 0.05
+    if strength == "simclr":
+        assert len({tuple(row) for row in changed.tolist()}) == 16
+        both = 1 - (1 - changed) * (augmentation(strength, (4,))(x) == x).float()
+        assert abs(1 - both.mean().item() - 0.4) < 0.05, "left alone in both views: as in SCARF"
+
+
+def test_the_shape_decides_the_augmentation():
+    assert isinstance(augmentation("simclr", (7,)), Corrupt)
+    assert isinstance(augmentation("simclr", (3, 16, 24)), Augment)
+    torch.manual_seed(3)
+    x = torch.randn(6, 5)
+    view, move = augmentation("light", (5,)).view(x)
+    assert view.shape == x.shape
+    assert torch.equal(move, torch.eye(2, 3).expand(6, 2, 3))
