@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xkd_bench.losses.chunks import chunk_rows, over_rows
+from xkd_bench.losses.features import at_least_float32
 
 
 def unit_rows(z: Tensor) -> Tensor:
     """Rows of z: [n, d] scaled to length 1, at least in float32."""
-    return F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1)
+    return F.normalize(at_least_float32(z), dim=1)
 
 
 def _check_pair(a: Tensor, b: Tensor, tau: float | Tensor) -> None:
@@ -73,7 +74,8 @@ def cmc(
 
     queue: [q, d] further features of the teacher, negatives of the target → source direction alone (no gradient reaches
     them), as in MoCo. queue_concept: [q], needs `concept`: an entry is no candidate for an anchor of its own concept.
-    queue_valid: [q] bool, False where the queue is not filled yet: no candidate for any anchor.
+    queue_valid: [q] bool, False where the queue is not filled yet: no candidate for any anchor. That direction then has
+    up to n + q candidates, and the upper bound grows to ½ [log n + log(n + q)] + 2/τ.
 
     Source: Radford et al. 2021 (CLIP), figure 3; van den Oord et al. 2018. Queue: He et al. 2020 (MoCo), eq. (1).
     """
