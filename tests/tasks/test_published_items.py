@@ -82,7 +82,7 @@ def test_broken_sketches_are_listed_together_or_skipped(tmp_path):
         task.load(8, 8)
     for file in bad:
         assert f"{file} (" in str(caught.value)
-        assert f"{file}: cannot be read" in task.check()
+        assert any(line.startswith(f"{file}: ") for line in task.check())
     task.skip_bad = True
     data = task.load(8, 8)
     assert list(data.skipped) == bad

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._cache import sha256
 from xkd_bench.tasks._manifest import SPLITS
-from xkd_bench.tasks._modalities import Modality, fine, modality, read_side
+from xkd_bench.tasks._modalities import Modality, modality, no_good, read_side
 from xkd_bench.tasks._pictures import UnreadableError, twins, unreadable
 from xkd_bench.tasks._rasterise import count
 from xkd_bench.tasks._table import Side, Table
@@ -65,9 +65,9 @@ class Listed(Task):
             ("source", self.table.source, self.source),
             ("target", self.table.target, self.target),
         ):
-            good, bad = fine(kind, f"{own}-{name}", self.root, side.files)
-            sides.append(side.at(np.flatnonzero(good)))
-            skipped += bad
+            bad = dict(no_good(kind, f"{own}-{name}", self.root, side.files))
+            sides.append(side.at(np.flatnonzero([file not in bad for file in side.files])))
+            skipped += list(bad)
         return replace(self.table, source=sides[0], target=sides[1]), tuple(skipped)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd_bench.errors import UsageError
-from xkd_bench.tasks._pictures import Reader, decoded, pictures, readable
+from xkd_bench.tasks._pictures import Reader, decoded, pictures, square, unreadables
 
 Kind = Literal["image", "audio", "vector"]
 FRAMES = 12
@@ -69,12 +69,10 @@ def read_side(
     return data.view(np.float32) if found.kind == "vector" else data, digest
 
 
-def fine(found: Modality, name: str, root: Path, files: Sequence[str]) -> tuple[list[bool], list[str]]:
-    """Whether each file can be read; and those that cannot."""
-    from xkd_bench.tasks._pictures import square
-
+def no_good(found: Modality, name: str, root: Path, files: Sequence[str]) -> list[tuple[str, str]]:
+    """The files that cannot be read, and why."""
     shape, read = ((1, 3, 8, 8), square(8)) if found.media == "image" else _reader(found, root, files, 8)
-    return readable(name, root, files, shape, read, (found.media,))
+    return unreadables(name, root, files, shape, read, (found.media,))
 
 
 def _reader(found: Modality, root: Path, files: Sequence[str], size: int) -> tuple[tuple[int, ...], Reader]:

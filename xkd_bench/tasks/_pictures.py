@@ -1,6 +1,7 @@
 """The user's image files as arrays: read once, at the asked size, and every unreadable file named."""
 
 import hashlib
+import json
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,24 +93,23 @@ def decoded(
     return found
 
 
-def readable(
+def unreadables(
     name: str, root: Path, files: Sequence[str], shape: tuple[int, ...], read: Reader, what: tuple[object, ...] = ()
-) -> tuple[list[bool], list[str]]:
-    """Whether each file can be read, and those that cannot; found out once, until a file changes."""
+) -> list[tuple[str, str]]:
+    """The files that are no good, and why; found out once, until a file changes."""
     stamps = [stamp(root / file) for file in files]
 
     def build(_: Allocate) -> Array:
         good = [file for file, said in zip(files, stamps, strict=True) if not isinstance(said, str)]
-        missing = [(file, str(said)) for file, said in zip(files, stamps, strict=True) if isinstance(said, str)]
+        bad = [(file, str(said)) for file, said in zip(files, stamps, strict=True) if isinstance(said, str)]
         try:
-            _read_all(root, good, shape, read, False, _scrap, lambda n: None, missing)
+            _read_all(root, good, shape, read, False, _scrap, lambda n: None, bad)
         except UnreadableError as error:
-            missing = error.files
-        bad = {file for file, _ in missing}
-        return np.array([file not in bad for file in files], np.uint8)
+            bad = error.files
+        return np.frombuffer(json.dumps(bad).encode(), np.uint8)
 
-    array, _ = cached(f"{name}-readable", sha256(str(root.resolve()), list(files), stamps, *what), build)
-    return array.astype(bool).tolist(), [file for file, fine in zip(files, array, strict=True) if not fine]
+    array, _ = cached(f"{name}-unreadable", sha256(str(root.resolve()), list(files), stamps, *what), build)
+    return [(str(file), str(said)) for file, said in json.loads(array.tobytes())]
 
 
 def twins(images: NDArray[Any], group: Index) -> list[tuple[int, int]]:

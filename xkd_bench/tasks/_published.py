@@ -13,7 +13,7 @@ from xkd_bench.errors import UsageError
 from xkd_bench.tasks._dense import Dense, Scene, read_scene
 from xkd_bench.tasks._listed import Listed
 from xkd_bench.tasks._manifest import Manifest, Row
-from xkd_bench.tasks._modalities import Modality, fine
+from xkd_bench.tasks._modalities import Modality, no_good
 from xkd_bench.tasks._packages import Report, silent
 from xkd_bench.tasks._pictures import stamp
 from xkd_bench.tasks._planes import IGNORE
@@ -145,7 +145,7 @@ class PublishedItems(Local, Listed):
                 ("source", self.table.source, self.source),
                 ("target", self.table.target, self.target),
             ):
-                lines += [f"{file}: cannot be read" for file in fine(kind, f"{name}-check", self.root, side.files)[1]]
+                lines += [f"{file}: {said}" for file, said in no_good(kind, f"{name}-check", self.root, side.files)]
         except UsageError as error:
             return [str(error)]
         return lines
