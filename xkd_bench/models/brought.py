@@ -75,15 +75,15 @@ class Student(_Brought):
 
     def _built_for(self, state: Mapping[str, Tensor]) -> Encoder:
         """The network, for as many channels as its first layer's weights have."""
-        ours = small.parse(self.name)
-        config: Any = timm.models.get_pretrained_cfg(self.name)
-        stem, size = "0", (32, 32)  # the size changes no weights of ours
-        if ours is None:
-            stem = config.first_conv if isinstance(config.first_conv, str) else config.first_conv[0]
-            size = config.input_size[1:]
+        if ours := small.parse(self.name):
+            stem, size = "0", () if ours[0] == "mlp" else (32, 32)  # the size changes no weights of ours
+        else:
+            config: Any = timm.models.get_pretrained_cfg(self.name)
+            stem, size = config.first_conv, config.input_size[1:]
+            stem = stem if isinstance(stem, str) else next(iter(stem or ()), "")
         first = next((state[n] for p in prefixes(state) if (n := f"{p}{stem}.weight") in state), None)
         channels = 3 if first is None or first.ndim < 2 else first.shape[1]
-        return build_encoder(self.name, channels, () if ours and ours[0] == "mlp" else size)
+        return build_encoder(self.name, channels, size)
 
     def _normalisation(self, state: Mapping[str, Tensor], channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and deviation that bring images to what the encoder is to be given."""
