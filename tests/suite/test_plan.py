@@ -79,6 +79,12 @@ def test_labels_say_what_differs_and_nothing_else(toy):
         "cmc · random teacher · seed 0 · linear-eval · tau=0.1",
         "ssl · seed 0 · fine-tune",
     ]
+    taught = [spec(method="cmc"), spec(method="cmc", teacher="simclr"), spec(method="cmc", teacher="random")]
+    assert list(labels(taught).values()) == [
+        "cmc · seed 0 · efficientnet-lite0",
+        "cmc · SimCLR teacher · seed 0",
+        "cmc · random teacher · seed 0",
+    ]
     alike = [spec(method="cmc"), spec(method="ssl", seed=3)]
     assert list(labels(alike).values()) == ["cmc · seed 0", "ssl · seed 3"]
 

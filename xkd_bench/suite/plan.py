@@ -119,7 +119,9 @@ def labels(specs: Sequence[RunSpec]) -> dict[RunSpec, str]:
             varying.append(name)
     names = {}
     for spec, mine in fields.items():
-        words = [str(mine[name]) for name in varying if name in mine and str(mine[name]) not in UNSAID]
+        # A run's own label names its teacher, unless that is the default one.
+        told = UNSAID | ({spec.teacher} if "teacher" in spec.label() else set())
+        words = [str(mine[name]) for name in varying if name in mine and str(mine[name]) not in told]
         rivals = [one["options"] for one in fields.values() if one["method"] == spec.method]
         words += [
             f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
