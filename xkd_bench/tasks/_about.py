@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 
 class About(BaseModel):
-    """All may be left out. Those of the second part are for segmentation.
+    """All may be left out. Those of the second part are for segmentation. seconds: how much of sounds is heard.
 
     classes: names, in the order of the numbers in the label maps. ignore_label: the number that is not scored.
     palette: colours of the classes (label maps may be in these colours). absent: classes that may lack pixels in train
@@ -27,6 +27,7 @@ class About(BaseModel):
     target: str | None = None
     licence: str | None = None
     origin: Literal["real", "rendered", "simulated"] | None = None
+    seconds: float = Field(default=10.0, gt=0, le=600)
 
     classes: tuple[str, ...] = ()
     ignore_label: int = Field(default=255, ge=0, le=65535)

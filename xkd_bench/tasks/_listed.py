@@ -22,10 +22,11 @@ _LOG = logging.getLogger(__name__)
 class Listed(Task):
     """The files of `table`, below `root`; a clip becomes several items of one concept, its frames."""
 
-    def __init__(self, root: Path, table: Table, card: Card) -> None:
+    def __init__(self, root: Path, table: Table, card: Card, seconds: float = 10.0) -> None:
         self.root, self.table = root, table
         self.source, self.target = (
-            modality(root, name, side.files) for name, side in (("source", table.source), ("target", table.target))
+            modality(root, name, side.files, seconds)
+            for name, side in (("source", table.source), ("target", table.target))
         )
         self.card = replace(card, source_kind=self.source.kind, target_kind=self.target.kind)
 

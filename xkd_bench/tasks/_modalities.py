@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._pictures import Reader, decoded, pictures, square, unreadables
+from xkd_bench.tasks._spectrogram import RATE, spectrogram
 
 Kind = Literal["image", "audio", "vector"]
 FRAMES = 12
@@ -21,14 +22,18 @@ _AUDIO = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aiff", ".aif", ".a
 
 @dataclass(frozen=True)
 class Modality:
-    """kind: what the items are to networks. each: items of a file (frames of a clip). media: what the files are."""
+    """kind: what the items are to networks. each: items of a file (frames of a clip). media: what is read of the files.
+
+    seconds: of sound, from the start.
+    """
 
     kind: Kind
     media: Literal["image", "video", "audio", "array"]
     each: int = 1
+    seconds: float = 10.0
 
 
-def modality(root: Path, side: str, files: Sequence[str]) -> Modality:
+def modality(root: Path, side: str, files: Sequence[str], seconds: float = 10.0) -> Modality:
     """The one modality of a side's files. Raises UsageError that names two files where they differ."""
     media = [_media(file) for file in files]
     if other := next((i for i, found in enumerate(media) if found != media[0]), 0):
@@ -39,7 +44,7 @@ def modality(root: Path, side: str, files: Sequence[str]) -> Modality:
     if media[0] == "array":
         return Modality("vector" if _shape(root, files) == 1 else "image", "array")
     if media[0] == "audio":
-        raise UsageError(f"{side} items are sounds ('{files[0]}'), which a manifest cannot name yet: use spectrograms")
+        return Modality("audio", "audio", seconds=seconds)
     if media[0] == "video":
         return Modality("image", "video", FRAMES)
     return Modality("image", "image")
@@ -60,12 +65,13 @@ def read_side(
     """Items [n × each, ...] and their sha256. Raises UnreadableError with all files that are no good.
 
     Images and frames: [channels, size, size] uint8. Arrays [d]: float32; arrays [c, h, w] uint8: fitted to the square
-    as images are.
+    as images are. Sounds: log-mel spectrograms [1, size, size] uint8 (`_spectrogram`).
     """
     if found.media == "image":
         return pictures(name, root, files, size, either, add)
     shape, read = _reader(found, root, files, size)
-    data, digest = decoded(f"{name}-{size}", root, files, shape, read, add, what=(found.media, size, found.each))
+    what = (found.media, size, found.each, found.seconds)
+    data, digest = decoded(f"{name}-{size}", root, files, shape, read, add, what=what)
     return data.view(np.float32) if found.kind == "vector" else data, digest
 
 
@@ -79,6 +85,8 @@ def _reader(found: Modality, root: Path, files: Sequence[str], size: int) -> tup
     """The shape of what a file holds, in bytes, and what reads it."""
     if found.media == "video":
         return (found.each, 3, size, size), lambda path: frames(path, found.each, size)
+    if found.media == "audio":
+        return (1, 1, size, size), lambda path: spectrogram(sound(path, RATE), found.seconds, size)[None]
     first = next((array for file in files if (array := _peek(root / file)) is not None), np.zeros(1))
     if found.kind == "vector":
         return (1, 4 * len(first)), _vector
@@ -153,5 +161,5 @@ def _av() -> Any:
     try:
         import av
     except ImportError:
-        raise UsageError("video needs PyAV: pip install 'xkd-bench[data]'") from None
+        raise UsageError("video and sound need PyAV: pip install 'xkd-bench[data]'") from None
     return av

@@ -16,8 +16,12 @@ Where the labels are images (label maps), it is a task for segmentation: every r
 grid of pixels with the label map; a pair is one row. `val` may then share a group with `train` (with one line in the
 log), `test` never; where train is one group and there is no `val`, 15 % of its rows in a row validate.
 
-`PATH/about.toml` may give `title`, `source`, `target`, `licence` and `origin` (real, rendered or simulated); for
-segmentation also `classes`, `ignore_label` (255), `palette`, `absent`, `source_range` and `target_range`.
+Items are images, arrays (`.npy`: vectors [d], or bytes [c, h, w]), clips (twelve frames of each, evenly spaced) or
+sounds (log-mel spectrograms of the first `seconds`), one sort a side; `_modalities` reads them.
+
+`PATH/about.toml` may give `title`, `source`, `target`, `licence` and `origin` (real, rendered or simulated),
+`seconds` (10); for segmentation also `classes`, `ignore_label` (255), `palette`, `absent`, `source_range` and
+`target_range`.
 """
 
 from dataclasses import replace
@@ -58,7 +62,8 @@ class Folder(Task):
         if isinstance(found, Manifest):
             self._task = DenseFolder(root, card, found, about)
         else:
-            self._task = Listed(root, found, replace(card, pairing="class" if found.by_class else "instance"))
+            card = replace(card, pairing="class" if found.by_class else "instance")
+            self._task = Listed(root, found, card, about.seconds)
         self.card = self._task.card
 
     def load(self, source_size: Size, target_size: Size, progress: Progress | None = None) -> TaskData:

@@ -1,0 +1,58 @@
+"""Sounds as log-mel spectrograms, with VGGish's parameters (Hershey et al., ICASSP 2017)."""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE = 16_000
+"""Samples a second."""
+WINDOW, HOP = 400, 160
+"""Samples: 25 ms under a Hann window, every 10 ms."""
+BANDS, LOWEST, HIGHEST = 64, 125.0, 7500.0
+"""Mel bands, and the Hz that they span."""
+OFFSET = 0.01
+"""Added to magnitudes before the logarithm: what is quieter is as good as silent."""
+LOUDEST = 6.0
+"""Log magnitude that becomes 255; silence becomes 0. A sine of full scale is at 4.6 to 5.2."""
+
+
+def log_mel(wave: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[bands, frames] log(OFFSET + mel magnitudes) of samples in -1 to 1 at RATE; frames that lie wholly in the sound.
+
+    Bands are triangles on the mel scale of HTK, 1127 ln(1 + f/700), of height 1.
+    """
+    if len(wave) < WINDOW:
+        wave = np.pad(wave, (0, WINDOW - len(wave)))
+    frames = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    magnitude = np.abs(np.fft.rfft(frames * hann, axis=1))
+    return np.log(OFFSET + magnitude @ _triangles()).T.astype(np.float32)
+
+
+@cache
+def _triangles() -> NDArray[np.float64]:
+    """[frequencies, bands]"""
+    mel = 1127 * np.log(1 + np.fft.rfftfreq(WINDOW, 1 / RATE) / 700)
+    low, high = (1127 * np.log(1 + f / 700) for f in (LOWEST, HIGHEST))
+    corner = np.linspace(low, high, BANDS + 2)
+    rising = (mel[:, None] - corner[:-2]) / (corner[1:-1] - corner[:-2])
+    falling = (corner[2:] - mel[:, None]) / (corner[2:] - corner[1:-1])
+    return np.maximum(0, np.minimum(rising, falling))
+
+
+def spectrogram(wave: NDArray[np.float32], seconds: float, size: int) -> NDArray[np.uint8]:
+    """[1, size, size]: the first `seconds` as a picture, time to the right, low tones below; black is silence.
+
+    A shorter sound is repeated, as in VGGSound's own loader [CODE hche11/VGGSound].
+    """
+    from PIL import Image
+
+    if not len(wave):
+        raise ValueError("it has no sound")
+    if not np.isfinite(wave).all():
+        raise ValueError("it has samples that are not finite")
+    n = round(seconds * RATE)
+    loud = log_mel(np.resize(wave, n)) - np.log(OFFSET)
+    pixels = np.clip(np.rint(loud * (255 / (LOUDEST - np.log(OFFSET)))), 0, 255).astype(np.uint8)[::-1]
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((size, size), Image.Resampling.BOX))[None]
