@@ -49,7 +49,8 @@ class Protocol(_Frozen):
 
 
 class Recipe(_Frozen):
-    """How a network is optimised. `lr` is at its peak; `gamma` multiplies it at each milestone (epochs).
+    """How a network is optimised. `lr` is at its peak; `gamma` multiplies it at each milestone (epochs); `poly` is
+    lr · (1 - step/steps)^0.9, the schedule of segmentation.
 
     ema: keep an exponential moving average of the weights with this decay, and end with it. decay_norms: whether weight
     decay pulls at biases and norms too. max_steps: epochs are cut to as many as fit in, at least one (see `fitted`).
@@ -60,12 +61,12 @@ class Recipe(_Frozen):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     epochs: Positive
     batch: Positive
-    schedule: Literal["constant", "cosine", "multistep"]
+    schedule: Literal["constant", "cosine", "multistep", "poly"]
     milestones: tuple[Positive, ...] = ()
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    augmentation: Literal["none", "light", "simclr"]
+    augmentation: Literal["none", "light", "simclr", "dense"]
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     decay_norms: bool = True
     max_steps: Positive | None = None
@@ -113,20 +114,24 @@ class HeadRecipe(_Frozen):
         return self
 
 
+Size = Positive | tuple[Positive, Positive]
+
+
 class Budget(_Frozen):
     """How much a run may cost: one of smoke, laptop, paper.
 
-    source_size, target_size: pixels. max_draws: no more draws than this, where the protocol asks for more.
-    teacher_views: `cached` computes the teacher's features once, un-augmented; `augmented` at each step, on augmented
-    inputs.
+    source_size, target_size: pixels, of a square's side or (height, width). teacher: network that teaches dense
+    tasks, trained here; None where teachers are named by the run. max_draws: no more draws than this, where the
+    protocol asks for more. teacher_views: `cached` computes the teacher's features once, un-augmented; `augmented` at
+    each step, on augmented inputs.
     """
 
     name: str
     summary: str
     source: str
     seeds: Positive
-    source_size: Positive
-    target_size: Positive
+    source_size: Size
+    target_size: Size
     student: str
     teacher_views: Literal["cached", "augmented"]
     max_draws: Positive
@@ -134,6 +139,16 @@ class Budget(_Frozen):
     distil: Recipe
     head: HeadRecipe
     all: Recipe
+    teacher: str | None = None
+
+    def sizes(self) -> tuple[Any, Any]:
+        """(source_size, target_size), as a task's `load` takes them: dense tasks take (height, width)."""
+        return self.source_size, self.target_size
+
+    @model_serializer(mode="wrap")
+    def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As of recipes: what came later is left out at its default."""
+        return {k: v for k, v in plain(self).items() if (k, v) != ("teacher", None)}
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ LAYERS = [
     ["xkd_bench.losses", "xkd_bench.models"],
     ["xkd_bench.tasks"],
     ["xkd_bench.methods", "xkd_bench.sampling", "xkd_bench.augment", "xkd_bench.raw_features"],
-    ["xkd_bench.batches", "xkd_bench.probes", "xkd_bench.training"],
-    ["xkd_bench.evaluation"],
+    ["xkd_bench.batches", "xkd_bench.dense_batches", "xkd_bench.probes", "xkd_bench.training"],
+    ["xkd_bench.evaluation", "xkd_bench.segmentation"],
     ["xkd_bench.spec", "xkd_bench.store", "xkd_bench.recall"],
     ["xkd_bench.stages"],
     ["xkd_bench.runner"],
@@ -152,5 +152,6 @@ def test_a_method_or_task_is_one_file(group):
         module = module_of(file)
         if module.startswith(f"xkd_bench.{group}") or module.startswith("xkd_bench.benchmarks"):
             continue
-        named = {m for m in ours(file) if m.startswith(f"xkd_bench.{group}.") and m != f"xkd_bench.{group}.base"}
+        contracts = (f"xkd_bench.{group}.base", f"xkd_bench.{group}.dense")
+        named = {m for m in ours(file) if m.startswith(f"xkd_bench.{group}.") and m not in contracts}
         assert not named, f"{module} imports {named}"

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Strength = Literal["none", "light", "simclr"]
+Strength = Literal["none", "light", "simclr", "dense"]
 
 
 class Augment(nn.Module):
@@ -28,6 +28,8 @@ class Augment(nn.Module):
         super().__init__()
         self.strength = strength
         height, width = (size, size) if isinstance(size, int) else size
+        if strength == "dense":
+            raise ValueError("augmentation 'dense' moves images with their label maps: it is for dense tasks")
         smallest = {"none": 1.0, "light": 0.6, "simclr": 0.3}[strength]
         geometry: list[Any] = [K.RandomResizedCrop((height, width), scale=(smallest, 1.0))]
         if flip:

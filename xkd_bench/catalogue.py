@@ -1,6 +1,8 @@
 """Names of the teachers and students with what they are, for listings and checks that must not wait for torch."""
 
 DEFAULT_TEACHER = "efficientnet-lite0"
+SUPERVISED_TEACHER = "supervised"
+"""Of dense tasks: the budget's network, trained here on the labels of the source modality."""
 
 TEACHERS = {
     "efficientnet-lite0": "EfficientNet-Lite0, ImageNet labels' knowledge, weights from the package index",

@@ -3,8 +3,9 @@
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,10 @@ from xkd_bench.training import OnStep, fit
 class Score:
     """One number and what it rests on.
 
-    value: top-1 accuracy on the test part, in [0, 1]. correct: [n_test] bool, in the order of split.test. chosen:
-    hyper-parameters chosen on validation data, by name. validation: accuracy there, NaN where nothing was chosen.
+    value: top-1 accuracy on the test part, in [0, 1]; mean IoU of a dense task. correct: [n_test] bool, in the order of
+    split.test; of a dense task float32, each image's mean IoU. chosen: hyper-parameters chosen on validation data, by
+    name. validation: accuracy there, NaN where nothing was chosen. inputs: modalities that the network was given.
+    details: what lies beneath the number (per-class IoU, pixel accuracy).
     """
 
     trained: str
@@ -42,7 +45,10 @@ class Score:
     chosen: dict[str, float]
     validation: float
     seconds: float
-    correct: NDArray[np.bool_]
+    correct: NDArray[np.bool_ | np.float32]
+    inputs: str = "target"
+    metric: str = "accuracy"
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def _score(

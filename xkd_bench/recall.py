@@ -50,14 +50,14 @@ def _key(request: Mapping[str, Any]) -> str | None:
     if request["teacher_weights"] is not None:  # a file is known by what is in it, which is not read here
         return None
     task = tasks.get(request["task"])
-    plan = load_budget(budget, task.card.target_kind)
+    plan = load_budget(budget, task.card.budget_kind)
     fields = {
         "format": FORMAT,
         "version": __version__,
         "request": dict(request),
         "protocol": load_protocol(protocol).model_dump(mode="json"),
         "budget": plan.model_dump(mode="json"),
-        "data": task.load(plan.source_size, plan.target_size).digest,
+        "data": task.load(*plan.sizes()).digest,
         "methods": {name: known[name].version() for name in request["methods"]},
     }
     return digest(fields)

@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from xkd_bench import __version__, tasks
 from xkd_bench.errors import UsageError
 from xkd_bench.models.encoders import build_encoder
 from xkd_bench.sampling import draw_labels
+from xkd_bench.segmentation import draw_images
 from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.context import Context, Recent, Report
-from xkd_bench.stages.scores import jsonable, scores
+from xkd_bench.stages.dense_student import dense_student_key, fresh_student
+from xkd_bench.stages.kept import jsonable
+from xkd_bench.stages.scores import scores
 from xkd_bench.stages.student import student_key
 from xkd_bench.store import Store
 from xkd_bench.tasks.base import TaskData
@@ -36,17 +40,16 @@ class Runner:
 
     def __init__(self, store: Store, fabric: Fabric, report: Report = _silent) -> None:
         self.store, self.fabric, self.report = store, fabric, report
-        self._data: dict[tuple[str, int, int], TaskData] = {}
+        self._data: dict[tuple[Any, ...], TaskData] = {}
         self._recent = Recent()
 
     def data(self, spec: RunSpec) -> TaskData:
         """The task's data at the budget's sizes."""
         budget = spec.load_budget()
-        key = (spec.task, budget.source_size, budget.target_size)
+        key = (spec.task, *budget.sizes())
         if key not in self._data:
             self._data[key] = tasks.get(spec.task).load(
-                budget.source_size,
-                budget.target_size,
+                *budget.sizes(),
                 progress=lambda done, total: self.report("data", done, total, ""),
             )
         return self._data[key]
@@ -71,8 +74,14 @@ class Runner:
         """Raise UsageError if the spec cannot run on its data: too few labels, too large a batch. Trains nothing."""
         run = self.context(spec)
         for per_class in run.protocol.label_counts():
-            draw_labels(run.split, per_class, seed=spec.seed, draw=0)
-        build_encoder(spec.student, run.data.target.data.shape[1], run.data.target.data.shape[2:])
+            if run.data.maps is not None:
+                draw_images(run.data, run.split, per_class, seed=spec.seed, draw=0)
+            else:
+                draw_labels(run.split, per_class, seed=spec.seed, draw=0)
+        if run.data.maps is not None:
+            fresh_student(run)
+        else:
+            build_encoder(spec.student, run.data.target.data.shape[1], run.data.target.data.shape[2:])
         if not run.method.distils:
             return
         for fraction in run.protocol.pair_fractions:
@@ -101,10 +110,10 @@ class Runner:
         spec = run.spec
         rows, correct = [], []
         for fraction, score in scores(run):
-            rows.append({**jsonable(score), "pair_fraction": fraction, "metric": "accuracy"})
+            rows.append({**jsonable(score), "pair_fraction": fraction})
             correct.append(score.correct)
-        packed = np.packbits(np.stack(correct), axis=1)
-        np.savez_compressed(folder / "correct.npz", packed=packed, n_test=np.int64(len(correct[0])))
+        _write_items(np.stack(correct), folder)
+        key_of_student = student_key if run.data.maps is None else dense_student_key
         defaults = run.method.parse_options(spec.method, {}).model_dump(mode="json")
         parts = ("pairs_source", "pairs_target", "train", "val", "test")
         record = {
@@ -116,16 +125,26 @@ class Runner:
             "task": asdict(tasks.get(spec.task).card),
             "classes": list(run.split.classes),
             "split": {name: len(getattr(run.split, name)) for name in parts},
+            "absent": list(run.split.absent),
             "batch": run.sampler().batch if run.method.distils else None,
             "protocol": run.protocol.model_dump(mode="json"),
             "budget": run.budget.model_dump(mode="json"),
             "data_digest": self.data(spec).digest,
-            "students": {str(f): student_key(run, f) for f in run.protocol.pair_fractions},
+            "students": {str(f): key_of_student(run, f) for f in run.protocol.pair_fractions},
             "scores": rows,
             "seconds": time.perf_counter() - started,
             "environment": environment(self.fabric),
         }
         (folder / "record.json").write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _write_items(items: NDArray[Any], folder: Path) -> None:
+    """What each test item was worth to each score: a bit where it is right or wrong, else a number."""
+    if items.dtype == np.bool_:
+        packed = np.packbits(items, axis=1)
+        np.savez_compressed(folder / "correct.npz", packed=packed, n_test=np.int64(items.shape[1]))
+    else:
+        np.savez_compressed(folder / "correct.npz", items=items.astype(np.float32))
 
 
 def environment(fabric: Fabric) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from protocols import Budget, Protocol, budget_names, load_budget, load_protocol, protocol_names
-from xkd_bench.catalogue import DEFAULT_TEACHER
+from xkd_bench.catalogue import DEFAULT_TEACHER, SUPERVISED_TEACHER
 from xkd_bench.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from xkd_bench.tasks.base import Card
 
 FORMAT = 1
 """Part of every key. Raised when a change of code changes results, so that old artefacts are not taken for new ones."""
@@ -67,8 +70,10 @@ class RunSpec(BaseModel):
     ) -> "RunSpec":
         """A checked spec. `student` defaults to the budget's, `batch` (of distillation) to its recipe's."""
         from xkd_bench import methods, tasks
+        from xkd_bench.models.conversion import file_digest
         from xkd_bench.models.encoders import check_student
-        from xkd_bench.models.teachers import check_teacher, takes_vectors, weights_digest
+        from xkd_bench.models.segmenters import check_segmenter
+        from xkd_bench.models.teachers import takes_vectors, weights_digest
 
         for kind, name, known in (
             ("protocol", protocol, protocol_names()),
@@ -81,26 +86,29 @@ class RunSpec(BaseModel):
                 raise nearest(kind, name, list(known))
         card = tasks.get(task).card
         cls_method = methods.get(method)
-        if card.kind == "segmentation":
-            raise UsageError(f"task '{task}' is for segmentation, protocol '{protocol}' scores classification")
+        if card.kind not in cls_method.kinds:
+            raise UsageError(f"task '{task}' is for {card.kind}, and method '{method}' is not")
         if cls_method.sees != "features" and "vector" in (card.source_kind, card.target_kind):
             raise UsageError(f"method '{method}' compares feature maps, and vectors, of which '{task}' is, have none")
         if seed < 0:
             raise UsageError(f"a seed is 0 or more, got {seed}")
         if batch is not None and batch < 2:
             raise UsageError(f"a batch has 2 items or more, got {batch}")
-        plan = load_budget(budget, card.target_kind)
+        plan = load_budget(budget, card.budget_kind)
         parsed = cls_method.parse_options(method, options or {})
         student = student or plan.student
-        check_student(student)
+        dense = card.kind == "segmentation"
+        check_segmenter(student) if dense else check_student(student)
+        if dense and init == "source":
+            raise UsageError("--init source is for classification: a dense student starts fresh")
         file = Path(teacher_weights) if teacher_weights is not None else None
         if file is not None and teacher is None:
             raise UsageError(f"--teacher-weights {file}: say with --teacher which network these are weights of")
         starts_there = (cls_method.init or init) == "source" and file is not None and teacher == student
         if cls_method.uses_pairs or starts_there:
-            teacher = teacher or ("simclr" if card.source_kind == "vector" else DEFAULT_TEACHER)
-            check_teacher(teacher, file)
-            if takes_vectors(teacher) not in (None, card.source_kind == "vector"):
+            teacher = teacher or _default_teacher(card)
+            _check_teacher(teacher, file, dense)
+            if not dense and takes_vectors(teacher) not in (None, card.source_kind == "vector"):
                 what = ("images", "vectors") if card.source_kind == "vector" else ("vectors", "images")
                 raise UsageError(f"teacher '{teacher}' takes {what[0]}, and the source of '{task}' is {what[1]}")
         if not cls_method.uses_pairs:
@@ -108,11 +116,14 @@ class RunSpec(BaseModel):
             pairs = "true"
             if not starts_there:
                 teacher, file = "none", None
+        digest_of = None
+        if file is not None:
+            digest_of = file_digest(file) if dense else weights_digest(str(teacher), file)
         fields = {
             "task": task, "method": method, "options": parsed.model_dump(mode="json"), "protocol": protocol,
             "budget": budget, "teacher": teacher, "pairs": pairs, "student": student, "seed": seed,
             "precision": precision, "batch": batch, "init": init, "teacher_weights": file,
-            "teacher_digest": weights_digest(str(teacher), file) if file is not None else None,
+            "teacher_digest": digest_of,
         }  # fmt: skip
         return cls.model_validate(fields)
 
@@ -132,7 +143,7 @@ class RunSpec(BaseModel):
         """The budget for the kind of this task's target modality, with `batch` put into its distillation recipe."""
         from xkd_bench import tasks
 
-        plan = load_budget(self.budget, tasks.get(self.task).card.target_kind)
+        plan = load_budget(self.budget, tasks.get(self.task).card.budget_kind)
         if self.batch is None:
             return plan
         return plan.model_copy(update={"distil": plan.distil.model_copy(update={"batch": self.batch})})
@@ -140,5 +151,27 @@ class RunSpec(BaseModel):
     def label(self) -> str:
         """A short name for progress and messages."""
         kind = {"simclr": "SimCLR"}.get(self.teacher, self.teacher.replace(":", " "))
-        control = "" if self.teacher in ("none", DEFAULT_TEACHER) else f" · {kind} teacher"
+        control = "" if self.teacher in ("none", DEFAULT_TEACHER, SUPERVISED_TEACHER) else f" · {kind} teacher"
         return f"{self.method}{control}{' · shuffled pairs' if self.pairs == 'shuffled' else ''} · seed {self.seed}"
+
+
+def _default_teacher(card: "Card") -> str:
+    """Who teaches where no teacher is named."""
+    if card.kind == "segmentation":
+        return SUPERVISED_TEACHER
+    return "simclr" if card.source_kind == "vector" else DEFAULT_TEACHER
+
+
+def _check_teacher(name: str, weights: Path | None, dense: bool) -> None:
+    """Raise UsageError if no teacher has this name, or its weights cannot be had."""
+    from xkd_bench.models.conversion import check_file
+    from xkd_bench.models.segmenters import check_segmenter
+    from xkd_bench.models.teachers import check_teacher
+
+    if not dense:
+        check_teacher(name, weights)
+        return
+    if name not in ("random", SUPERVISED_TEACHER):
+        check_segmenter(name)
+    if weights is not None:
+        check_file(weights)

@@ -94,10 +94,13 @@ class Store:
         return record
 
     def correct(self, key: str) -> "np.ndarray":
-        """Per-item correctness of a record's scores, in their order: [scores, n_test] bool."""
+        """What each test item was worth to a record's scores, in their order: [scores, n_test] bool, right or wrong; of
+        a dense task float32, each image's mean IoU."""
         import numpy as np
 
         with np.load(self.folder("runs", key) / "correct.npz") as arrays:
+            if "items" in arrays:
+                return arrays["items"]
             packed, n_test = arrays["packed"], int(arrays["n_test"])
         return np.unpackbits(packed, axis=1, count=n_test).astype(bool)
 
@@ -202,6 +205,7 @@ def tidy(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "pair_fraction": score["pair_fraction"],
             "draw": score["draw"],
             "metric": score["metric"],
+            "inputs": score.get("inputs", "target"),
             "value": score["value"],
             "n_test": score["n_test"],
         }

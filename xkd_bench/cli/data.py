@@ -118,9 +118,10 @@ def _load(task: "Task", budget: str) -> "TaskData":
 
     if budget not in budget_names():
         raise nearest("budget", budget, list(budget_names()))
-    plan = load_budget(budget, task.card.target_kind)
+    plan = load_budget(budget, task.card.budget_kind)
     with _reported() as report:
-        sizes = (plan.source_size, plan.source_size if task.card.aligned else plan.target_size)
+        source, target = plan.sizes()
+        sizes = (source, source if task.card.aligned else target)
         return task.load(*sizes, lambda done, total: report("decoding", done, total))
 
 

@@ -14,6 +14,7 @@ class SupFT(Method):
 
     distils = False
     uses_pairs = False
+    kinds = ("classification", "segmentation")
     provenance = "[PAPER] CMCD Table 1, Sup FT"
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ the layers in another way. The tables below say which such layouts are known.
 """
 
 import argparse
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -92,6 +93,13 @@ def check_file(path: Path) -> None:
         raise UsageError(f"weights '{path}': no such file")
     if not path.name.endswith(SUFFIXES):
         raise UsageError(f"weights '{path}': a file's name ends with one of {', '.join(SUFFIXES)}")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file of weights."""
+    check_file(path)
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -1,22 +1,22 @@
 """The scores of a student under a protocol, one artefact for all linear heads and one for each fine-tuning."""
 
-import json
-import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from xkd_bench.evaluation import Score, fine_tuned_score, linear_scores, target_features
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
+from xkd_bench.stages.dense import dense_scores
+from xkd_bench.stages.kept import read_scores, write_scores
 from xkd_bench.stages.student import distilled_student, student_key
 
 
 def scores(run: Context) -> Iterator[tuple[float, Score]]:
     """Every score of the protocol with its fraction of the pairs, in the protocol's order."""
+    if run.data.maps is not None:
+        yield from dense_scores(run)
+        return
     draws = min(run.protocol.draws, run.budget.max_draws)
     for fraction in run.protocol.pair_fractions:
         for trained in run.protocol.trained:
@@ -37,9 +37,9 @@ def _linear(run: Context, fraction: float, draws: int) -> list[Score]:
             features, run.split, recipe, counts, draws, seed=run.spec.seed, fabric=run.fabric,
             on_step=lambda done, total: run.report("linear evaluation", done, total, ""),
         )  # fmt: skip
-        _write(folder, found)
+        write_scores(folder, found)
 
-    return _read(run.store.compute("linear-scores", key, make))
+    return read_scores(run.store.compute("linear-scores", key, make))
 
 
 def _fine_tuned(run: Context, fraction: float, draws: int) -> Iterator[Score]:
@@ -55,10 +55,10 @@ def _fine_tuned(run: Context, fraction: float, draws: int) -> Iterator[Score]:
                 flip=run.flip, on_step=run.on_step("fine-tuning") if len(jobs) == 1 else None,
                 checkpoint=run.store.work_folder("tuned-scores", key) / "checkpoint.pt",
             )  # fmt: skip
-            _write(folder, [score])
+            write_scores(folder, [score])
 
         run.report("fine-tuning", number, len(jobs), "")
-        yield from _read(run.store.compute("tuned-scores", key, make))
+        yield from read_scores(run.store.compute("tuned-scores", key, make))
         run.report("fine-tuning", number + 1, len(jobs), "")
 
 
@@ -66,23 +66,3 @@ def _key(run: Context, fraction: float, **fields: Any) -> str:
     student = student_key(run, fraction)
     common = {"format": FORMAT, "student": student, "seed": run.spec.seed, "precision": run.spec.precision}
     return digest({**common, **fields})
-
-
-def jsonable(score: Score) -> dict[str, Any]:
-    """All of a score but its per-item correctness; JSON has no NaN, so what was not measured is null."""
-    row = asdict(score)
-    del row["correct"]
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-
-
-def _write(folder: Path, found: list[Score]) -> None:
-    np.save(folder / "correct.npy", np.stack([score.correct for score in found]))
-    (folder / "scores.json").write_text(json.dumps([jsonable(score) for score in found]), encoding="utf-8")
-
-
-def _read(folder: Path) -> list[Score]:
-    rows = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    correct = np.load(folder / "correct.npy")
-    for row in rows:
-        row["validation"] = float("nan") if row["validation"] is None else row["validation"]
-    return [Score(**row, correct=c) for row, c in zip(rows, correct, strict=True)]

@@ -46,6 +46,11 @@ class Card:
     source_kind: Literal["image", "depth", "audio", "vector"] = "image"
     lineage: tuple[str, str] = ("", "")
 
+    @property
+    def budget_kind(self) -> str:
+        """Which of a budget's overrides are for this task."""
+        return "segmentation" if self.kind == "segmentation" else self.target_kind
+
 
 @dataclass(frozen=True)
 class Items:

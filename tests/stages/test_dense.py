@@ -1,0 +1,153 @@
+"""Whole runs of a dense toy task: records, shared teachers, controls, and that something is learned."""
+
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+import torch
+
+from protocols import Recipe
+from tests.runs import context, runner
+from tests.toy_dense import CLASSES, ToyDenseData
+from xkd_bench import registry
+from xkd_bench.dense_batches import DenseBatches, in_order, moved_labels, random_moves, shown
+from xkd_bench.errors import UsageError
+from xkd_bench.methods.dense import Supervised, supervised
+from xkd_bench.models.segmenters import Segmentation, build_segmenter
+from xkd_bench.segmentation import confusion, draw_images
+from xkd_bench.spec import RunSpec
+from xkd_bench.stages import dense_teacher
+from xkd_bench.training import fit, make_fabric
+
+NETWORK = "deeplabv3plus-tu-mobilenetv3_small_050-w16"
+
+
+@pytest.fixture(autouse=True)
+def toy_dense(monkeypatch):
+    point = EntryPoint("toy-dense", "tests.toy_dense:ToyDenseTask", "xkd_bench.tasks")
+    entry = registry.Entry("toy-dense", "shapes", "tests", "tasks", point)
+    monkeypatch.setitem(registry.entries("tasks"), "toy-dense", entry)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return ToyDenseData(48, 64)
+
+
+def fields(**given):
+    return {"task": "toy-dense", "budget": "smoke", "protocol": "linear-eval", **given}
+
+
+def run(root, **given):
+    one = runner(root)
+    return one.store.record(one.run(RunSpec.make(**fields(**given))))
+
+
+@pytest.mark.parametrize(("protocol", "cells"), [("linear-eval", 1), ("fine-tune", 1), ("few-shot", 12)])
+@pytest.mark.parametrize("method", ["kd", "sup-ft"])
+def test_a_dense_run_gives_a_complete_record(root, method, protocol, cells):
+    record = run(root, method=method, protocol=protocol)
+    assert len(record["scores"]) == cells
+    worth = runner(root).store.correct(record["key"])
+    assert worth.shape == (cells, 20)
+    for score in record["scores"]:
+        assert score["metric"] == "mIoU"
+        assert 0 <= score["value"] <= 1
+        assert set(score["details"]["iou"]) == set(CLASSES)
+        assert 0 <= score["details"]["pixel_accuracy"] <= 1
+        scored = [v for v in score["details"]["iou"].values() if v is not None]
+        assert score["value"] == pytest.approx(np.mean(scored))
+    row = runner(root).store.frame([record["key"]]).iloc[0]
+    assert (row.metric, row.inputs) == ("mIoU", "target")
+
+
+def test_methods_of_one_seed_share_a_teacher_and_its_control_is_untrained(root):
+    for given in ({}, {"pairs": "shuffled"}, {"teacher": "random"}, {"options": {"tau": 2.0}}):
+        run(root, method="kd", **given)
+    assert len([f for f in (root / "artefacts" / "teachers").iterdir() if f.is_dir()]) == 1
+    one = context(root, **fields(method="kd", teacher="random"))
+    network = dense_teacher.dense_teacher(one)
+    assert not network.training
+    assert all(not p.requires_grad for p in network.parameters())
+
+
+def test_a_method_is_for_the_tasks_that_it_is_for():
+    with pytest.raises(UsageError, match="task 'toy-dense' is for segmentation, and method 'cmc' is not"):
+        RunSpec.make(**fields(method="cmc"))
+    with pytest.raises(UsageError, match="task 'emoji-sketch' is for classification, and method 'kd' is not"):
+        RunSpec.make(method="kd")
+    with pytest.raises(UsageError, match="unknown segmentation network 'resnet18'"):
+        RunSpec.make(**fields(method="kd", student="resnet18"))
+
+
+def test_labels_move_as_images_do(data):
+    torch.manual_seed(0)
+    label = torch.from_numpy(data.maps.data[:16]).long()
+    move = random_moves(16, torch.device("cpu"))
+    moved = moved_labels(label, move)
+    for k in (1, 2, 3):  # where the moved mask of a class is surely inside or outside, so is the moved label
+        mask = shown((label == k).float()[:, None], move)[:, 0]
+        assert (moved[mask > 0.99] == k).all()
+        assert not (moved[mask < 0.01] == k).any()
+    assert (moved == 255).any(), "what lies beyond the image, and what was not labelled, counts for nothing"
+    still = torch.eye(2, 3).expand(16, 2, 3)
+    assert torch.equal(moved_labels(label, still), label)
+
+
+def test_draws_of_images_are_nested_and_show_each_class_often_enough(data):
+    split = data.split(0)
+    small, large = (draw_images(data, split, n, seed=0, draw=1) for n in (1, 5))
+    assert set(small) <= set(large) <= set(split.train)
+    assert ((data.maps.pixels[large] > 0).sum(0) >= 5).all()
+    assert len(small) < len(large) < len(split.train)
+    assert np.array_equal(draw_images(data, split, None, seed=0, draw=0), split.train)
+    assert np.array_equal(draw_images(data, split, 5, seed=0, draw=1), large)
+    with pytest.raises(UsageError, match=r"is in .* labelled images to train on: 41 cannot be drawn"):
+        draw_images(data, split, 41, seed=0, draw=0)
+
+
+def test_mean_iou_is_that_of_one_confusion_matrix(data):
+    rows = data.split(0).test[:5]
+    truth = torch.from_numpy(np.asarray(data.maps.data[rows])).long()
+    guess = torch.where(truth == 255, 0, truth).roll(3, 2)
+    guesses = torch.nn.functional.one_hot(guess, 4).permute(0, 3, 1, 2).float()
+    turn = iter(guesses.split(2))
+    found = confusion(lambda source, image: next(turn), data, rows, 4, torch.device("cpu"), batch=2)
+    counts = truth != 255
+    iou = []
+    for k in range(4):
+        a, b = (guess == k) & counts, (truth == k) & counts
+        iou.append(((a & b).sum() / (a | b).sum()).item())
+    assert found.iou() == pytest.approx(iou)
+    assert found.mean_iou([0, 1, 2, 3]) == pytest.approx(np.mean(iou))
+    assert found.mean_iou([1, 2]) == pytest.approx(np.mean(iou[1:3]))
+    assert found.pixel_accuracy() == pytest.approx((guess == truth)[counts].float().mean().item())
+    inter = [((guess[0] == k) & (truth[0] == k) & counts[0]).sum() for k in range(4)]
+    union = [(((guess[0] == k) | (truth[0] == k)) & counts[0]).sum() for k in range(4)]
+    one = [a / b for a, b in zip(inter, union, strict=True) if b]
+    assert found.per_image[0] == pytest.approx(np.mean(one), rel=1e-5)
+
+
+def test_a_batch_without_a_label_that_counts_has_a_loss_of_zero_and_gradients():
+    out = Segmentation(torch.randn(2, 4, 6, 8, requires_grad=True), torch.zeros(2, 1, 6, 8), ())
+    loss = supervised(out, torch.full((2, 12, 16), 255), 0.4)
+    assert loss.item() == 0
+    loss.backward()
+
+
+def test_a_teacher_learns_the_source(data):
+    torch.manual_seed(0)
+    network = build_segmenter(NETWORK, 3, 4, (48, 64))
+    split = data.split(0)
+    order, steps = in_order(split.train, split.train, 8, seed=0)
+    batches = DenseBatches(torch.device("cpu"), data, order, steps, "none", None, "given")
+    plan = Recipe(lr=5e-3, epochs=12, batch=8, schedule="poly", augmentation="none")
+    fit(Supervised(network, "source"), batches, steps, plan, seed=0, fabric=make_fabric("cpu"), what="teacher")
+    network.eval()
+    found = confusion(lambda source, image: network(source), data, split.test, 4, torch.device("cpu"))
+    assert found.mean_iou([0, 1, 2, 3]) > 0.5

@@ -1,0 +1,106 @@
+"""Batches of aligned pairs with their label maps, on the device, under one random scale, crop and flip."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xkd_bench.losses.dense_pixels import IGNORE
+from xkd_bench.methods.dense import DenseBatch
+from xkd_bench.models.segmenters import Segmentation, enlarged
+from xkd_bench.models.teachers import to_float
+from xkd_bench.seeds import stream
+from xkd_bench.tasks.base import Index, TaskData
+
+SCALES = (0.5, 2.0)
+"""Published: the image is shown at half to twice its size [CODE Af-DCD, CIRKD]."""
+
+Order = Callable[[int], Iterator[tuple[Index, Index]]]
+"""Batches of (target rows, source rows) of an epoch, by its number."""
+
+
+Says = Callable[[Tensor, Tensor], Segmentation]
+"""A frozen teacher: what it says of (source, image)."""
+
+
+class DenseBatches:
+    """Batches of an epoch by its number. labels: the label maps' own, or the teacher's classes in their place."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        data: TaskData,
+        order: Order,
+        steps: int,
+        augmentation: str,
+        teacher: Says | None,
+        labels: Literal["given", "teacher"],
+    ) -> None:
+        assert data.maps is not None
+        self.device, self.data, self.order, self.steps = device, data, order, steps
+        self.augmentation, self.teacher, self.labels = augmentation, teacher, labels
+        self.maps = data.maps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __call__(self, epoch: int) -> Iterator[DenseBatch]:
+        for target, source in self.order(epoch):
+            image, rgb = self._load(self.data.target.data, target), self._load(self.data.source.data, source)
+            label = self._label(target)
+            if self.augmentation != "none":
+                move = random_moves(len(target), self.device)
+                image, rgb, label = shown(image, move), shown(rgb, move), moved_labels(label, move)
+            said = self.teacher(rgb, image) if self.teacher else None
+            if self.labels == "teacher":
+                assert said is not None
+                label = enlarged(said.logits, image.shape[-2:]).argmax(1)
+            yield DenseBatch(image, rgb, label, self.labels == "given", said)  # type: ignore[arg-type]
+
+    def _load(self, images: np.ndarray, rows: Index) -> Tensor:
+        return to_float(torch.from_numpy(images[rows]).to(self.device, non_blocking=True))
+
+    def _label(self, rows: Index) -> Tensor:
+        label = torch.from_numpy(self.maps.data[rows]).to(self.device).long()
+        return label.masked_fill(label == self.maps.ignore, IGNORE)
+
+
+def in_order(rows: Index, partners: Index, batch: int, seed: int) -> tuple[Order, int]:
+    """Shuffled batches of labelled rows and their partners, and how many there are: all rows are used, in batches that
+    differ by one item at most."""
+    pieces = -(-len(rows) // batch)
+
+    def order(epoch: int) -> Iterator[tuple[Index, Index]]:
+        shuffled = np.random.default_rng(stream(seed, "order", epoch)).permutation(len(rows))
+        for piece in np.array_split(shuffled, pieces):
+            yield rows[piece], partners[piece]
+
+    return order, pieces
+
+
+def random_moves(n: int, device: torch.device) -> Tensor:
+    """[n, 2, 3] maps of output to input places in [-1, 1]: a scale, a place to look at, for half of them a mirror."""
+    low, high = SCALES
+    scale = low + (high - low) * torch.rand(n, device=device)
+    room = (1 - 1 / scale).abs()  # how far the view can move before it leaves the image, or the image the view
+    x, y = ((2 * torch.rand(n, device=device) - 1) * room for _ in range(2))
+    mirror = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
+    none = torch.zeros_like(x)
+    return torch.stack((torch.stack((mirror / scale, none, x), 1), torch.stack((none, 1 / scale, y), 1)), 1)
+
+
+def shown(x: Tensor, move: Tensor) -> Tensor:
+    """Images [n, c, h, w] under the moves; black beyond their edges."""
+    return F.grid_sample(x, F.affine_grid(move, list(x.shape), align_corners=False), align_corners=False)
+
+
+def moved_labels(label: Tensor, move: Tensor) -> Tensor:
+    """Label maps [n, h, w] under the moves: the nearest label, 255 beyond their edges."""
+    counted = (label + 1).float()[:, None]  # zero is what lies beyond
+    counted = counted.masked_fill(label[:, None] == IGNORE, 0)
+    grid = F.affine_grid(move, list(counted.shape), align_corners=False)
+    found = F.grid_sample(counted, grid, mode="nearest", align_corners=False)[:, 0].long()
+    return torch.where(found == 0, IGNORE, found - 1)

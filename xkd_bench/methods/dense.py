@@ -1,0 +1,108 @@
+"""The contract of dense methods: what they add to segmentation with labels, or do without any."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from xkd_bench.losses.dense_csknet import segmentation_loss
+from xkd_bench.methods.base import Method, Options
+from xkd_bench.models.segmenters import Segmentation, Segmenter, build_segmenter, enlarged
+
+Inputs = Literal["target", "source", "both"]
+"""What a network is given when it is used."""
+
+
+@dataclass
+class DenseBatch:
+    """What a step sees: aligned pairs under one crop and flip. (Not frozen: see `Batch`.)
+
+    image: [n, c, h, w] the target modality, source: [n, c', h, w] the source modality, both in [0, 1]. label: [n, h, w]
+    integers, 255 where nothing counts; where `labelled` is False they are the teacher's own classes. teacher: what the
+    frozen teacher says of the source (or of both), without gradient.
+    """
+
+    image: Tensor
+    source: Tensor
+    label: Tensor
+    labelled: bool
+    teacher: Segmentation
+
+
+@dataclass(frozen=True)
+class DenseTeacher:
+    """What a dense method may know of its teacher before training: widths of its maps, early to late, and of what its
+    classifier sees; the classes."""
+
+    widths: tuple[int, ...]
+    decoded_width: int
+    classes: int
+
+
+class DenseMethod(Method):
+    """A method for segmentation. The student is a `Segmenter`; `distil` is what it adds to the labels' loss.
+
+    With labels the two are minimised together, as all of these methods were published; without (before linear
+    evaluation), `distil` alone, in which the teacher's classes stand for the labels where a loss needs some.
+    `teacher_inputs`: what the teacher sees, the source or both modalities. `inputs`: what the student is scored with; a
+    method that fuses is scored with each. `auxiliary_weight`: of the auxiliary head's loss, where there is one.
+    """
+
+    kinds = ("segmentation",)
+    teacher_inputs: ClassVar[Literal["source", "both"]] = "source"
+    inputs: ClassVar[tuple[Inputs, ...]] = ("target",)
+    auxiliary_weight: ClassVar[float] = 0.4
+    student: Any
+
+    def __init__(self, student: Segmenter, teacher: DenseTeacher | None, options: Options) -> None:
+        nn.Module.__init__(self)
+        self.student = student
+        self.options = options
+
+    @abstractmethod
+    def distil(self, out: Segmentation, batch: DenseBatch) -> dict[str, Tensor]:
+        """Named scalars, of which `loss` is minimised. out: what the student says of batch.image."""
+
+    def forward(self, batch: DenseBatch) -> dict[str, Tensor]:  # type: ignore[override]
+        out = self.student.outputs(batch.image)
+        parts = self.distil(out, batch)
+        if not batch.labelled:
+            return parts
+        task = supervised(out, batch.label, self.auxiliary_weight)
+        return parts | {"loss": task + parts["loss"], "task": task.detach(), "distil": parts["loss"].detach()}
+
+    @classmethod
+    def build_student(cls, name: str, channels: tuple[int, int], classes: int, size: tuple[int, int]) -> nn.Module:
+        """The student's network. channels: of source and target."""
+        return build_segmenter(name, channels[1], classes, size)
+
+
+class Supervised(nn.Module):
+    """A segmentation network and its labels' loss, for teachers, baselines and fine-tuning."""
+
+    def __init__(self, network: nn.Module, inputs: Inputs = "target", auxiliary_weight: float = 0.4) -> None:
+        super().__init__()
+        self.network, self.inputs, self.auxiliary_weight = network, inputs, auxiliary_weight
+
+    def forward(self, batch: DenseBatch) -> dict[str, Tensor]:
+        out = outputs_of(self.network, batch.source, batch.image, self.inputs)
+        return {"loss": supervised(out, batch.label, self.auxiliary_weight)}
+
+
+def outputs_of(network: Any, source: Tensor, image: Tensor, inputs: Inputs) -> Segmentation:
+    """What a network says of these inputs: a plain one sees one modality, one that fuses is told which there are."""
+    if isinstance(network, Segmenter):
+        return network.outputs(source if inputs == "source" else image)
+    return network.outputs(None if inputs == "target" else source, None if inputs == "source" else image)
+
+
+def supervised(out: Segmentation, label: Tensor, auxiliary_weight: float) -> Tensor:
+    """Cross-entropy at the size of the label maps, the mean over pixels that count, and the auxiliary head's share."""
+    loss = segmentation_loss(out.logits, label)
+    return loss if out.auxiliary is None else loss + auxiliary_weight * segmentation_loss(out.auxiliary, label)
+
+
+def on_grid(taught: Tensor, like: Tensor) -> Tensor:
+    """The teacher's maps on the student's grid, bilinear, where networks differ in stride."""
+    return taught if taught.shape[-2:] == like.shape[-2:] else enlarged(taught, like.shape[-2:])

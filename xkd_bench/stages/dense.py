@@ -1,0 +1,141 @@
+"""The scores of a dense run.
+
+A method's loss stands beside the labels' in fine-tuning, one training from a fresh student, as all of these methods
+were published. Before linear evaluation the student learns from pairs without labels, by the method's loss alone.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xkd_bench.batches import LabelledBatches
+from xkd_bench.dense_batches import DenseBatches, in_order
+from xkd_bench.evaluation import Score
+from xkd_bench.methods.dense import DenseMethod, Inputs, outputs_of
+from xkd_bench.models.segmenters import enlarged
+from xkd_bench.seeds import stream
+from xkd_bench.segmentation import Confusion, PixelHead, confusion, draw_images, frozen_maps, scored_classes
+from xkd_bench.spec import FORMAT, digest
+from xkd_bench.stages.context import Context
+from xkd_bench.stages.dense_student import (
+    dense_student_key,
+    fit_student,
+    fresh_student,
+    label_free_student,
+    student_fields,
+)
+from xkd_bench.stages.dense_teacher import says_of
+from xkd_bench.stages.kept import read_scores, write_scores
+from xkd_bench.tasks.base import Index
+from xkd_bench.training import fit
+
+
+def dense_scores(run: Context) -> Iterator[tuple[float, Score]]:
+    """Every score of the protocol with its fraction of the pairs, in the protocol's order."""
+    draws = min(run.protocol.draws, run.budget.max_draws)
+    for fraction in run.protocol.pair_fractions:
+        for trained in run.protocol.trained:
+            for per_class in run.protocol.label_counts():
+                for draw in range(draws if per_class else 1):
+                    make = _frozen if trained == "head" else _whole
+                    for score in make(run, fraction, per_class, draw):
+                        yield fraction, score
+
+
+def _whole(run: Context, fraction: float, per_class: int | None, draw: int) -> list[Score]:
+    """One training of everything, with labels and the method's loss."""
+    recipe = run.budget.all
+    key = digest({**student_fields(run), "labels": per_class, "draw": draw, "all": recipe.model_dump(mode="json")})
+
+    def make(folder: Path) -> None:
+        started = time.perf_counter()
+        rows = draw_images(run.data, run.split, per_class, seed=run.spec.seed, draw=draw)
+        student = fresh_student(run)
+        known, says = says_of(run) if run.method.uses_pairs else (None, None)
+        partners = _partners(run, rows)
+        order, steps = in_order(rows, partners, recipe.batch, stream(run.spec.seed, "fine-tune", per_class, draw))
+        batches = DenseBatches(run.device, run.data, order, steps, recipe.augmentation, says, "given")
+        fit_student(run, student, known, batches, steps, recipe, run.store.work_folder("tuned-scores", key))
+        seconds = time.perf_counter() - started
+        write_scores(folder, [
+            _score(run, "all", per_class, draw, rows, inputs, _predictor(student, inputs), seconds)
+            for inputs in _inputs(run)
+        ])  # fmt: skip
+
+    return read_scores(run.store.compute("tuned-scores", key, make))
+
+
+def _partners(run: Context, rows: Index) -> Index:
+    """The source items of labelled rows: their own, or for the control another's."""
+    if run.spec.pairs == "true" or not run.method.uses_pairs:
+        return rows
+    partners = run.sampler().partners
+    return np.array([partners[int(c)][0] for c in run.data.target.concept[rows]])
+
+
+def _frozen(run: Context, fraction: float, per_class: int | None, draw: int) -> list[Score]:
+    """A 1×1 head on the frozen encoder of the student that learned from pairs alone."""
+    recipe = run.budget.head.recipe
+    assert recipe is not None
+    key = digest({
+        "format": FORMAT, "student": dense_student_key(run, fraction), "labels": per_class, "draw": draw,
+        "head": recipe.model_dump(mode="json"),
+    })  # fmt: skip
+
+    def make(folder: Path) -> None:
+        started = time.perf_counter()
+        rows = draw_images(run.data, run.split, per_class, seed=run.spec.seed, draw=draw)
+        network = label_free_student(run, fraction)
+        maps = frozen_maps(network, run.data, rows, run.device)
+        assert run.data.maps is not None
+        labels = torch.from_numpy(np.asarray(run.data.maps.data[rows])).long()
+        seed = stream(run.spec.seed, "head", per_class, draw)
+        torch.manual_seed(seed)
+        head = PixelHead(maps.shape[1], len(run.split.classes))
+        batches = LabelledBatches(maps, labels, recipe.batch, seed, run.device)
+        plan = recipe.fitted(len(batches))
+        fit(head, batches, len(batches), plan, seed=seed, fabric=run.fabric, what="linear evaluation")
+        head.eval()
+
+        def predict(source: Tensor, image: Tensor) -> Tensor:
+            return enlarged(head.classify(network.encode(image).float()), image.shape[-2:])
+
+        seconds = time.perf_counter() - started
+        write_scores(folder, [_score(run, "head", per_class, draw, rows, "target", predict, seconds)])
+
+    return read_scores(run.store.compute("linear-scores", key, make))
+
+
+def _inputs(run: Context) -> tuple[Inputs, ...]:
+    return run.method.inputs if issubclass(run.method, DenseMethod) else ("target",)
+
+
+def _predictor(network: Any, inputs: Inputs) -> Callable[[Tensor, Tensor], Tensor]:
+    network.eval()
+
+    def predict(source: Tensor, image: Tensor) -> Tensor:
+        return enlarged(outputs_of(network, source, image, inputs).logits, image.shape[-2:])
+
+    return predict
+
+
+def _score(
+    run: Context, trained: str, per_class: int | None, draw: int, rows: Index, inputs: Inputs, predict: Any,
+    seconds: float,
+) -> Score:  # fmt: skip
+    found = confusion(predict, run.data, run.split.test, len(run.split.classes), run.device)
+    return Score(
+        trained, per_class, draw, found.mean_iou(scored_classes(run.split)), len(run.split.test), len(rows), {},
+        float("nan"), seconds, found.per_image, inputs=inputs, metric="mIoU", details=_details(run, found),
+    )  # fmt: skip
+
+
+def _details(run: Context, found: Confusion) -> dict[str, Any]:
+    """Per-class IoU (null where a class is nowhere) and pixel accuracy."""
+    iou = {name: None if np.isnan(v) else float(v) for name, v in zip(run.split.classes, found.iou(), strict=True)}
+    return {"iou": iou, "pixel_accuracy": found.pixel_accuracy()}

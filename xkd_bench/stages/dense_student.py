@@ -1,0 +1,78 @@
+"""The student of a dense run: how it is made, what it depends on, and how it learns from pairs without labels."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from protocols import Recipe
+from xkd_bench.dense_batches import DenseBatches
+from xkd_bench.methods.dense import DenseMethod, Supervised
+from xkd_bench.models import weights
+from xkd_bench.models.segmenters import build_segmenter
+from xkd_bench.seeds import stream
+from xkd_bench.spec import FORMAT, digest
+from xkd_bench.stages.context import Context
+from xkd_bench.stages.dense_teacher import channels, image_size, says_of, teacher_fields
+from xkd_bench.training import fit
+
+
+def fresh_student(run: Context) -> Any:
+    torch.manual_seed(stream(run.spec.seed, "student"))
+    if issubclass(run.method, DenseMethod):
+        return run.method.build_student(run.spec.student, channels(run), len(run.split.classes), image_size(run))
+    return build_segmenter(run.spec.student, channels(run)[1], len(run.split.classes), image_size(run))
+
+
+def dense_student_key(run: Context, fraction: float) -> str:
+    """What the student depends on that learns from pairs without labels."""
+    return digest({**student_fields(run), "fraction": fraction, "recipe": run.budget.distil.model_dump(mode="json")})
+
+
+def student_fields(run: Context) -> dict[str, Any]:
+    spec = run.spec
+    fields: dict[str, Any] = {
+        "format": FORMAT, "dense": True, "data": run.data.digest, "seed": spec.seed, "student": spec.student,
+        "method": spec.method, "options": spec.options, "precision": spec.precision,
+    }  # fmt: skip
+    return fields | ({"pairs": spec.pairs, "teacher": teacher_fields(run)} if run.method.uses_pairs else {})
+
+
+def label_free_student(run: Context, fraction: float) -> Any:
+    """The student, taught by the method's loss alone; fresh for a method that learns nothing without labels."""
+    student = fresh_student(run)
+    if not run.method.distils:
+        return student
+    key = dense_student_key(run, fraction)
+
+    def make(folder: Path) -> None:
+        started = time.perf_counter()
+        sampler = run.sampler(fraction)
+        known, says = says_of(run)
+        recipe = run.budget.distil
+        steps = len(sampler)
+        batches = DenseBatches(run.device, run.data, sampler.epoch, steps, recipe.augmentation, says, "teacher")
+        history = fit_student(run, student, known, batches, steps, recipe, run.store.work_folder("students", key))
+        weights.save(student, folder / "student.safetensors")
+        report = {"loss": history, "seconds": time.perf_counter() - started}
+        (folder / "history.json").write_text(json.dumps(report), encoding="utf-8")
+
+    folder = run.store.compute("students", key, make)
+    student.load_state_dict(load_file(folder / "student.safetensors"))
+    return student
+
+
+def fit_student(
+    run: Context, student: Any, known: Any, batches: DenseBatches, steps: int, recipe: Recipe, work: Path
+) -> list[float]:
+    """Train the student in place, by its method or, for one that has none, by the labels; mean loss of each epoch."""
+    torch.manual_seed(stream(run.spec.seed, "method"))
+    model = run.method(student, known, run.options) if run.method.distils else Supervised(student)
+    return fit(
+        model, batches, steps, recipe.fitted(steps), seed=stream(run.spec.seed, "train"), fabric=run.fabric,
+        what=f"{run.spec.method} on {run.spec.task}", on_step=run.on_step(run.spec.method),
+        checkpoint=work / "checkpoint.pt",
+    )  # fmt: skip

@@ -1,0 +1,33 @@
+"""Scores in a stage's folder: numbers as JSON, what each test item was worth as an array."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xkd_bench.evaluation import Score
+
+
+def jsonable(score: Score) -> dict[str, Any]:
+    """All of a score but its per-item worth; JSON has no NaN, so what was not measured is null."""
+    row = asdict(score)
+    del row["correct"]
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+
+
+def write_scores(folder: Path, found: list[Score]) -> None:
+    """Keep scores of one stage."""
+    np.save(folder / "correct.npy", np.stack([score.correct for score in found]))
+    (folder / "scores.json").write_text(json.dumps([jsonable(score) for score in found]), encoding="utf-8")
+
+
+def read_scores(folder: Path) -> list[Score]:
+    """The scores that `write_scores` kept."""
+    rows = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    correct = np.load(folder / "correct.npy")
+    for row in rows:
+        row["validation"] = float("nan") if row["validation"] is None else row["validation"]
+    return [Score(**row, correct=c) for row, c in zip(rows, correct, strict=True)]
