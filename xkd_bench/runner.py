@@ -20,7 +20,7 @@ from xkd_bench.sampling import draw_labels
 from xkd_bench.segmentation import draw_images
 from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.context import Context, Recent, Report
-from xkd_bench.stages.dense_student import dense_student_key, fresh_student
+from xkd_bench.stages.dense_student import fresh_student
 from xkd_bench.stages.kept import jsonable
 from xkd_bench.stages.scores import scores
 from xkd_bench.stages.student import student_key
@@ -113,7 +113,6 @@ class Runner:
             rows.append({**jsonable(score), "pair_fraction": fraction})
             correct.append(score.correct)
         _write_items(np.stack(correct), folder)
-        key_of_student = student_key if run.data.maps is None else dense_student_key
         defaults = run.method.parse_options(spec.method, {}).model_dump(mode="json")
         parts = ("pairs_source", "pairs_target", "train", "val", "test")
         record = {
@@ -130,7 +129,7 @@ class Runner:
             "protocol": run.protocol.model_dump(mode="json"),
             "budget": run.budget.model_dump(mode="json"),
             "data_digest": self.data(spec).digest,
-            "students": {str(f): key_of_student(run, f) for f in run.protocol.pair_fractions},
+            "students": {str(f): student_key(run, f) for f in run.protocol.pair_fractions},
             "scores": rows,
             "seconds": time.perf_counter() - started,
             "environment": environment(self.fabric),

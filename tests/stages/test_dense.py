@@ -151,3 +151,11 @@ def test_a_teacher_learns_the_source(data):
     network.eval()
     found = confusion(lambda source, image: network(source), data, split.test, 4, torch.device("cpu"))
     assert found.mean_iou([0, 1, 2, 3]) > 0.5
+
+
+def test_a_sweep_can_plan_dense_runs(root):
+    from xkd_bench.suite.plan import make_plan
+
+    one = runner(root)
+    planned = make_plan(one, [RunSpec.make(**fields(method=m, seed=s)) for m in ("kd", "sup-ft") for s in (0, 1)])
+    assert (planned.teachers.needed, planned.students.needed) == (2, 2)

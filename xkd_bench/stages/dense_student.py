@@ -16,7 +16,7 @@ from xkd_bench.models.segmenters import build_segmenter
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
-from xkd_bench.stages.dense_teacher import channels, image_size, says_of, teacher_fields
+from xkd_bench.stages.dense_teacher import channels, dense_teacher_key, image_size, says_of
 from xkd_bench.training import fit
 
 
@@ -38,7 +38,7 @@ def student_fields(run: Context) -> dict[str, Any]:
         "format": FORMAT, "dense": True, "data": run.data.digest, "seed": spec.seed, "student": spec.student,
         "method": spec.method, "options": spec.options, "precision": spec.precision,
     }  # fmt: skip
-    return fields | ({"pairs": spec.pairs, "teacher": teacher_fields(run)} if run.method.uses_pairs else {})
+    return fields | ({"pairs": spec.pairs, "teacher": dense_teacher_key(run)} if run.method.uses_pairs else {})
 
 
 def label_free_student(run: Context, fraction: float) -> Any:

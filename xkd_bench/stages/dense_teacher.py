@@ -25,10 +25,16 @@ RANDOM = "random"
 """The control: the teacher's network, untrained."""
 
 
-def teacher_fields(run: Context) -> dict[str, Any]:
+def dense_teacher_key(run: Context) -> dict[str, Any]:
     """What the teacher depends on."""
     inputs = _teacher_inputs(run)
-    fields = {"data": run.data.digest, "seed": run.spec.seed, "network": _teacher_network(run), "inputs": inputs}
+    fields = {
+        "dense": True,
+        "data": run.data.digest,
+        "seed": run.spec.seed,
+        "network": _teacher_network(run),
+        "inputs": inputs,
+    }
     if inputs == "both":
         fields["fusion"] = run.options.fusion
     if run.spec.teacher == RANDOM:
@@ -46,7 +52,7 @@ def dense_teacher(run: Context) -> nn.Module:
     elif run.spec.teacher_weights is not None:
         load_into(network, run.spec.teacher_weights, _teacher_network(run))
     else:
-        key = digest({"format": FORMAT, "dense": True, **teacher_fields(run)})
+        key = digest({"format": FORMAT, **dense_teacher_key(run)})
         folder = run.store.compute("teachers", key, lambda folder: _train_teacher(run, key, folder))
         network.load_state_dict(load_file(folder / "teacher.safetensors"))
     return network.requires_grad_(False).eval().to(run.device)

@@ -16,6 +16,7 @@ from xkd_bench.models.initialise import initialise
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
+from xkd_bench.stages.dense_student import dense_student_key
 from xkd_bench.stages.maps import teacher_levels, teacher_maps
 from xkd_bench.stages.teacher import build_teacher, source_key, source_state, teacher_features, teacher_key
 from xkd_bench.training import fit
@@ -23,6 +24,8 @@ from xkd_bench.training import fit
 
 def student_key(run: Context, fraction: float) -> str:
     """What the student depends on: of the protocol, nothing but the fraction of the pairs."""
+    if run.data.maps is not None:
+        return dense_student_key(run, fraction)
     spec = run.spec
     fields: dict[str, Any] = {"format": FORMAT, "data": run.data.digest, "seed": spec.seed, "student": spec.student}
     if run.method.distils:

@@ -18,11 +18,14 @@ from xkd_bench.sampling import PairSampler
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
+from xkd_bench.stages.dense_teacher import dense_teacher_key
 from xkd_bench.training import fit
 
 
 def teacher_key(run: Context) -> dict[str, Any]:
     """What the teacher depends on: ready-made ones on their weights alone, the others on seed and source images."""
+    if run.data.maps is not None:
+        return dense_teacher_key(run)
     kind = run.spec.teacher
     if kind == "random" or kind.startswith(teachers.RANDOM):
         own = {"student": run.spec.student} if _random_network(run) == "simclr" else {}
