@@ -1,10 +1,13 @@
 """`xkd-bench data`: what there is, whether it is here and whole, and what it looks like."""
 
+import shlex
+
 import pytest
 from PIL import Image
 
 from tests.cli.program import xkd
 from tests.tasks.folders import manifest, pairs
+from xkd_bench.cli.run import _command
 
 
 def test_the_list_says_of_every_task_what_it_is_and_whether_it_is_here(loaded):
@@ -25,6 +28,14 @@ def test_a_task_that_is_not_prepared_is_one_line_wherever_it_is_used(loaded, tmp
         ended = xkd(loaded, *command, name, cwd=tmp_path)
         assert (ended.code, ended.err) == (2, line), command
     assert not [f for f in tmp_path.rglob("*") if f.is_file()], "nothing half-written"
+
+
+def test_the_command_beside_a_table_can_be_pasted_into_a_shell():
+    task = "emoji:noto>noto@blur=0.4"
+    request = {"methods": ["cmc"], "protocol": "few-shot", "task": task, "budget": "smoke"}
+    words = shlex.split(_command(request, []), comments=True)
+    assert words[words.index("--task") + 1] == task
+    assert ">" not in _command(request, []).replace(f"'{task}'", "")
 
 
 def test_prepare_where_there_is_nothing_to_fetch(loaded):

@@ -1,6 +1,7 @@
 """`xkd-bench gap`: how far apart two modalities are."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -44,7 +45,7 @@ def gap(
             as_features(source, target, groups=groups, paired=True),
             f"{card.source} → {card.target}, raw {'vectors' if card.target_kind == 'vector' else 'pixels'}",
         )
-        command = f"xkd-bench gap --task {task}"
+        command = f"xkd-bench gap --task {quote(str(task))}"
     with steps("estimating") as tick:
         estimates = gap_table(found, seed=seed, tick=tick)
     name = (str(task) if task else Path(str(features)).stem).replace(":", "-").replace("/", "-").replace(">", "-to-")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -95,7 +96,7 @@ def _command(request: Mapping[str, Any], options: Sequence[str]) -> str:
 
 def _changed(request: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
     return [
-        f"--{name.replace('_', '-')} {request[name]}"
+        f"--{name.replace('_', '-')} {quote(str(request[name]))}"
         for name, default in defaults.items()
         if request.get(name, default) != default
     ]
