@@ -92,6 +92,8 @@ def test_larger_grids_are_padded_and_smaller_ones_hold_the_whole_picture(tmp_pat
 def test_two_sizes_are_refused(tmp_path):
     with pytest.raises(UsageError, match="one size"):
         tasks.get(scenes(tmp_path, rows())).load((8, 8), (8, 9))
+    with pytest.raises(UsageError, match="at least one pixel"):
+        tasks.get(f"folder:{tmp_path}").load((0, 8), (0, 8))
 
 
 def test_scaled_pictures_and_labels_stay_on_one_grid():
@@ -362,7 +364,7 @@ def with_parts(data: TaskData, **parts: list[int]) -> Split:
 
 @pytest.mark.parametrize(("parts", "said"), [
     ({}, None),
-    ({"test": [2, 9]}, r"1 groups are in both train and test \(first: 1\)"),  # 2 and 3 are of one group
+    ({"test": [2, 9]}, r"1 groups are in both train and test \(first: that of 'p2'\)"),  # 2 and 3 are of one group
     ({"test": [7, 9]}, "1 groups are in both val and test"),
     ({"train": [0, 1], "val": [4]}, "1 items are in both the pairs and val"),
     ({"val": []}, "no labelled image is in val"),

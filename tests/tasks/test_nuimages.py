@@ -71,6 +71,9 @@ def test_what_is_broken(tmp_path):
     assert "v1.0-train/object_ann.json#train-d0 (broken: its mask is not of" in said
     assert f"v1.0-train/object_ann.json#train-d1 (broken: a mask is {WIDE + 1} × {HIGH}" in said
     assert "samples/CAM_FRONT/val-1.jpg (not found)" in said
+    (tmp_path / "v1.0-val/sample.json").write_text('[{"token": "s0"}]')
+    with pytest.raises(UsageError, match=r"val/sample\.json' has a row without key_camera_token, log_token"):
+        tasks.get(f"nuimages:{tmp_path}").load(SIZE, SIZE)
     table.write_text("[{")
     with pytest.raises(UsageError, match=r"object_ann\.json' cannot be read: no JSON"):
         tasks.get(f"nuimages:{tmp_path}").load(SIZE, SIZE)

@@ -104,6 +104,27 @@ def test_a_truncated_nyu_is_one_line(tmp_path):
     assert len(made(tmp_path, "nyu-v2").check()) == 1
 
 
+def test_nyus_keys_are_asked_for(tmp_path):
+    import h5py
+    from scipy.io import savemat
+
+    DENSE["nyu-v2"](tmp_path)
+    with h5py.File(tmp_path / "nyu_depth_v2_labeled.mat", "a") as file:
+        del file["depths"]
+    with pytest.raises(UsageError, match="lacks depths"):
+        loaded(tmp_path, "nyu-v2")
+    savemat(tmp_path / "splits.mat", {"trainNdxs": np.array([[99]]), "other": 1})
+    with pytest.raises(UsageError, match="lacks"):
+        loaded(tmp_path, "nyu-v2")
+
+
+def test_a_split_that_leaks_names_the_picture(tmp_path):
+    DENSE["mfnet"](tmp_path)
+    (tmp_path / "test.txt").write_text((tmp_path / "train.txt").read_text())
+    with pytest.raises(UsageError, match="first: that of '00500D'"):
+        loaded(tmp_path, "mfnet")
+
+
 def test_cityscapes_numbers_become_the_nineteen(tmp_path):
     data, split = loaded(tmp_path, "cityscapes")
     values = dict(zip(ids(0, STREETS).ravel().tolist(), data.maps.data[split.test[0]].ravel().tolist(), strict=True))

@@ -110,6 +110,8 @@ def one_grid(name: str, source_size: Size, target_size: Size) -> Grid:
     sizes = [size if isinstance(size, tuple) else (size, size) for size in (source_size, target_size)]
     if sizes[0] != sizes[1]:
         raise UsageError(f"task '{name}' is dense: source and target have one size, not {sizes[0]} and {sizes[1]}")
+    if min(sizes[0]) < 1:
+        raise UsageError(f"a picture has at least one pixel, not {sizes[0][0]} × {sizes[0][1]}")
     return sizes[0]
 
 

@@ -156,13 +156,22 @@ def check_dense(data: TaskData, split: Split, may_be_absent: tuple[str, ...] | N
             )
     for a, b in (("train", "test"), ("val", "test"), ("the pairs", "test")):
         if len(both := np.intersect1d(group[parts[a]], group[parts[b]])):
-            raise UsageError(f"{len(both)} groups are in both {a} and {b} (first: {both[0]}): a split may not leak")
+            first = _name(data, parts[b][np.isin(group[parts[b]], both)][0])
+            raise UsageError(
+                f"{len(both)} groups are in both {a} and {b} (first: that of {first}): a split may not leak"
+            )
     for name in ("train", "the pairs"):
         if len(both := np.intersect1d(parts[name], split.val)):
-            raise UsageError(f"{len(both)} items are in both {name} and val (first: {both[0]}): a split may not leak")
+            first = _name(data, both[0])
+            raise UsageError(f"{len(both)} items are in both {name} and val (first: {first}): a split may not leak")
     missing = absent(maps, split.classes, split.train, split.test)
     if may_be_absent is not None and (unexpected := [name for name in missing if name not in may_be_absent]):
         raise UsageError(
             f"class '{unexpected[0]}' has no pixel in train or none in test: merge it, or say it is absent"
         )
     return split
+
+
+def _name(data: TaskData, item: int) -> str:
+    names: tuple[str, ...] = getattr(data, "concept_names", ())
+    return f"'{names[item]}'" if names else f"item {item}"

@@ -26,6 +26,14 @@ from xkd_bench.tasks.base import Card
 
 Mask = dict[str, Any]
 _PARTS = {"v1.0-train": "train", "v1.0-val": "test"}
+_FIELDS = {
+    "sample": {"key_camera_token", "log_token"},
+    "sample_data": {"token", "filename", "height", "width"},
+    "category": {"token", "name"},
+    "surface_ann": {"token", "category_token", "mask", "sample_data_token"},
+    "object_ann": {"token", "category_token", "mask", "sample_data_token"},
+}
+"""What is read of each table."""
 _CLASSES = (
     *("background", "animal", "flat.driveable_surface", "human.pedestrian.adult", "human.pedestrian.child"),
     *("human.pedestrian.construction_worker", "human.pedestrian.personal_mobility", "human.pedestrian.police_officer"),
@@ -115,10 +123,13 @@ class NuImages(Published):
     def _rows(self, version: str, table: str) -> list[dict[str, Any]]:
         path = self.root / version / f"{table}.json"
         try:
-            return json.loads(path.read_bytes())
+            rows = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else f"no JSON ({error})"
             raise UsageError(f"'{path}' cannot be read: {said}") from None
+        if not all(isinstance(row, dict) and _FIELDS[table] <= row.keys() for row in rows):
+            raise UsageError(f"'{path}' has a row without {', '.join(sorted(_FIELDS[table]))}")
+        return rows
 
 
 TASK = NuImages

@@ -66,6 +66,8 @@ class NYUv2(Published):
         """Frames of the published split."""
         splits = _mat(self.root / "splits.mat")
         with self._open() as file:
+            if missing := [key for key in ("images", "depths", "labels", "scenes") if key not in file]:
+                raise UsageError(f"'{self.root / _DATA}' lacks {', '.join(missing)}")
             scene = ["".join(map(chr, file[ref][()].ravel())) for ref in file["scenes"][()].ravel()]
         parts = {int(i) - 1: part for part in self.published for i in _entry(splits, f"{part}Ndxs").ravel()}
         if not parts or max(parts) >= len(scene):
@@ -116,7 +118,8 @@ def _mat(path: Path) -> dict[str, Any]:
 
 def _entry(mat: dict[str, Any], key: str) -> NDArray[Any]:
     if key not in mat:
-        raise UsageError(f"a file of task 'nyu-v2' lacks '{key}': it has {', '.join(k for k in mat if k[0] != '_')}")
+        held = ", ".join(k for k in mat if k[0] != "_") or "nothing"
+        raise UsageError(f"a file of task 'nyu-v2' lacks '{key}': it has {held}")
     return mat[key]
 
 
