@@ -73,6 +73,12 @@ def test_regression_averages():
         torch.testing.assert_close(kernel_regression(constant, **options), constant)
 
 
+@pytest.mark.parametrize(("scale", "share"), [(1.0, 1 / (1 + 15 / np.e)), (1 / np.log(16), 1 / (1 + 15 / 16))])
+def test_the_share_of_a_values_own_among_values_at_like_distances(scale, share):
+    v = torch.eye(16).double()
+    torch.testing.assert_close(kernel_regression(v, scale=scale).diagonal(), torch.full((16,), share).double())
+
+
 def test_a_median_of_0_is_no_bandwidth():
     # Three quarters of the positions are dead, and more than half of all distances are 0.
     v = torch.zeros(1, 8, 2).double()
@@ -82,7 +88,16 @@ def test_a_median_of_0_is_no_bandwidth():
     out.square().sum().backward()
     assert torch.isfinite(out).all()
     assert torch.isfinite(v.grad).all()
-    assert (out[0, 0] - out[0, 7]).abs().max() > 0.01
+    # Like the median, what stands in for it goes with the features' scale.
+    torch.testing.assert_close(kernel_regression(100 * v), 100 * out)
+
+
+def test_the_median_is_a_constant_for_gradients():
+    (v,) = maps((1, 6, 3))
+    v.requires_grad_()
+    h = float(np.median([abs(p - q).sum() for p in v[0].detach().numpy() for q in v[0].detach().numpy()]))
+    grads = [torch.autograd.grad(kernel_regression(v, **at).square().sum(), v)[0] for at in ({}, {"bandwidth": h})]
+    torch.testing.assert_close(*grads)
 
 
 @pytest.mark.parametrize(("grid_b", "grid_a"), [g for g in GRIDS if min(*g[0]) > 1])

@@ -36,7 +36,9 @@ def kernel_regression(
 
     bandwidth: h, positive. None: `scale` times the median distance of queries to keys, for each leading index, which is
     a constant for gradients (where more than half of the distances are 0, the mean; where all are, any h gives the
-    same). Either may be a learned tensor (`models.weighting.LearnedBandwidth`).
+    same). Either may be a learned tensor (`models.weighting.LearnedBandwidth`). At the median itself a row is nearly
+    the mean of all: of n values at like distances its own has the share 1/(1 + (n-1)/e). At a scale of 1/log n its own
+    weighs about as much as all others together.
     """
     with exact(values):
         v = at_least_float32(values)
