@@ -175,6 +175,32 @@ def exchange_sites(network: nn.Module) -> dict[str, ModalBatchNorm]:
     return {found[where][0].lstrip("."): found[where][1] for where in inner}
 
 
+def map_modules(encoder: nn.Module, channels: int) -> list[nn.Module | None]:
+    """Of each map that an encoder gives, the outermost module whose output it is; None where it is no module's.
+
+    encoder: images [n, channels, h, w] to a sequence of maps. Found by a pass of zeros; no statistics or modes change.
+    """
+    outputs: list[tuple[nn.Module, object]] = []
+
+    def keep(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if not any(x is output for x in inputs):  # an identity gives nothing of its own
+            outputs.append((module, output))
+
+    hooks = [module.register_forward_hook(keep) for module in encoder.modules() if module is not encoder]
+    modes = [(module, module.training) for module in encoder.modules()]
+    like = next(encoder.parameters())
+    try:
+        with torch.no_grad():
+            maps = encoder.eval()(torch.zeros(1, channels, 64, 64, dtype=like.dtype, device=like.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in modes:
+            module.training = mode
+    # A module ends after its parts, so that the last one is the outermost.
+    return [next((module for module, output in reversed(outputs) if output is f), None) for f in maps]
+
+
 def recalibrate(network: nn.Module, streams: Streams, modality: str, batches: Iterable[Tensor]) -> None:
     """Collect a modality's statistics again, as means over batches that go through alone, without exchange.
 
