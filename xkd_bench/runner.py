@@ -129,6 +129,7 @@ class Runner:
             "protocol": run.protocol.model_dump(mode="json"),
             "budget": run.budget.model_dump(mode="json"),
             "data_digest": self.data(spec).digest,
+            "skipped": len(self.data(spec).skipped),
             "students": {str(f): student_key(run, f) for f in run.protocol.pair_fractions},
             "scores": rows,
             "seconds": time.perf_counter() - started,

@@ -128,6 +128,17 @@ def test_all_bad_images_are_listed_together(tmp_path):
     assert message(f"folder:{tmp_path}") == said, "a failed load is not cached"
 
 
+def test_bad_images_can_be_left_out(tmp_path, caplog):
+    name = spoil(tmp_path)
+    data = tasks.get(f"{name}+skip-bad").load(8, 8)
+    assert set(data.skipped) == {"s/0.png", "s/1.png", "t/2.png", "t/3.png", "t/4.png", "t/5.png"}
+    assert (len(data.source), len(data.target)) == (18, 16)
+    assert "6 files that cannot be read are left out (first: s/0.png)" in caplog.text
+    assert len(data.split(0).pairs_source) == len(data.split(0).pairs_target), "a pair without a side is none"
+    assert tasks.get(f"{name}@noise=0.2+skip-bad").load(8, 8).skipped == data.skipped
+    message(name)
+
+
 def test_many_bad_images_are_counted(tmp_path):
     name = manifest(tmp_path, pairs(30))
     for i in range(25):

@@ -34,6 +34,7 @@ def run(
     ] = "random",
     teacher_weights: Annotated[Path | None, typer.Option(help="A file with weights of the teacher's network.")] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Only the methods: no controls, no references.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")] = False,
     device: Device = "auto",
     precision: Precision = "32",
     compiled: Compile = False,
@@ -54,6 +55,10 @@ def run(
         "alone": alone, "precision": precision, "init": init,
         "teacher_weights": str(teacher_weights) if teacher_weights else None,
     }  # fmt: skip
+    if skip_bad:
+        from xkd_bench.tasks import SKIP_BAD
+
+        request["task"] = task = task.removesuffix(SKIP_BAD) + SKIP_BAD
     store = Store(out)
     keys = recall(store, request) or _run_missing(store, request, Machine(device, precision, compiled), quiet)
     frame = store.frame(keys)

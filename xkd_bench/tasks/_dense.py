@@ -14,7 +14,7 @@ from xkd_bench.errors import UsageError
 from xkd_bench.tasks import _planes
 from xkd_bench.tasks._cache import Allocate, Array, cached, sha256
 from xkd_bench.tasks._dense_data import DenseData
-from xkd_bench.tasks._pictures import UnreadableError, stamp, unreadable, why
+from xkd_bench.tasks._pictures import UnreadableError, say_skipped, stamp, unreadable, why
 from xkd_bench.tasks._planes import IGNORE, Bytes, Grid, Ids
 from xkd_bench.tasks._rasterise import count
 from xkd_bench.tasks.base import Progress, Size, Task
@@ -98,7 +98,9 @@ class Dense(Task):
         except UnreadableError as error:
             total = sum(len(scene.files()) for scene in scenes)
             raise unreadable(self.root, error.files, total, "files") from None
-        return DenseData(self, scenes, packed, digest, bad)
+        data = DenseData(self, scenes, packed, digest, bad)
+        say_skipped(self.card.name, data.skipped)
+        return data
 
     def channels(self) -> int:
         """Planes of a packed scene: source, target (not again, where they are the same), label map."""

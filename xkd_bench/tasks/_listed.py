@@ -11,7 +11,7 @@ from xkd_bench.errors import UsageError
 from xkd_bench.tasks._cache import sha256
 from xkd_bench.tasks._manifest import SPLITS
 from xkd_bench.tasks._modalities import Modality, modality, no_good, read_side
-from xkd_bench.tasks._pictures import UnreadableError, twins, unreadable
+from xkd_bench.tasks._pictures import UnreadableError, say_skipped, twins, unreadable
 from xkd_bench.tasks._rasterise import count
 from xkd_bench.tasks._table import Side, Table
 from xkd_bench.tasks.base import Card, Items, Progress, Split, Task, TaskData, check_split
@@ -57,6 +57,7 @@ class Listed(Task):
             sha256(source_digest, target_digest, *table.arrays(), table.classes, table.by_class),
         )
         data.skipped = skipped
+        say_skipped(self.card.name, skipped)
         return data
 
     def _without_bad(self) -> tuple[Table, tuple[str, ...]]:

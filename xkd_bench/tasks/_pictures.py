@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from xkd_bench.tasks.base import Index
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_LOG = logging.getLogger(__name__)
 _THREADS, _BLOCK, _NAMED = 8, 256, 10
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -35,6 +37,12 @@ def unreadable(root: Path, files: Sequence[tuple[str, str]], total: int, what: s
     named = ", ".join(f"{path} ({why})" for path, why in files[:_NAMED])
     more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
     return UsageError(f"{len(files)} of {total} {what} in '{root}' cannot be read: {named}{more}")
+
+
+def say_skipped(name: str, files: Sequence[str]) -> None:
+    """One line in the log on what was left out."""
+    if files:
+        _LOG.warning("%s: %d files that cannot be read are left out (first: %s)", name, len(files), files[0])
 
 
 Reader = Callable[[Path], NDArray[np.uint8]]
