@@ -177,6 +177,21 @@ def test_label_maps_with_a_palette(tmp_path):
     assert np.array_equal(load(name).maps.data[0], some_labels(0))
 
 
+def test_beyond_the_edge_of_a_mosaic_nothing_is_scored(tmp_path):
+    name = scenes(tmp_path, rows())
+    with Image.open(tmp_path / "s/3.png") as one, Image.open(tmp_path / "t/3.png") as other:
+        source, target = np.array(one), np.array(other)
+    source[:5], target[:4] = 0, 0
+    Image.fromarray(source).save(tmp_path / "s/3.png")
+    Image.fromarray(target).save(tmp_path / "t/3.png")
+    assert (load(name).maps.data[3] == some_labels(3)).all()
+    (tmp_path / "about.toml").write_text("ignore_empty = true\n")
+    maps = load(name).maps.data
+    assert (maps[3, :4] == 255).all()
+    assert (maps[3, 4:] == some_labels(3)[4:]).all()
+    assert (maps[4] == some_labels(4)).mean() > 0.99
+
+
 def test_pairs_without_a_label_map_are_distilled_and_not_scored(tmp_path):
     more = [f"u{i},s/u{i}.png,t/u{i}.png,,u{i},train" for i in range(5)]
     data = load(scenes(tmp_path, [*rows(20, ("train", "val", "test")), *more]))

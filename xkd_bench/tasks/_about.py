@@ -17,7 +17,7 @@ class About(BaseModel):
     classes: names, in the order of the numbers in the label maps. ignore_label: the number that is not scored.
     palette: colours of the classes (label maps may be in these colours). absent: classes that may lack pixels in train
     or in test. source_range, target_range: the values that become 0 and 255 (of 16 bits the upper 8 are kept without).
-    aligned: whether source and target lie on one grid of pixels.
+    ignore_empty: pixels that are black in source and target alike are not scored.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +33,7 @@ class About(BaseModel):
     ignore_label: int = Field(default=255, ge=0, le=65535)
     palette: tuple[Colour, ...] = ()
     absent: tuple[str, ...] = ()
+    ignore_empty: bool = False
     source_range: tuple[float, float] | None = None
     target_range: tuple[float, float] | None = None
 

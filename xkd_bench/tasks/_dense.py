@@ -57,6 +57,8 @@ class Dense(Task):
     class_of: Mapping[int, int]
     target_channels: int = 1
     target_nearest: bool = False
+    ignore_empty: bool = False
+    """Pixels that are black in source and target alike (beyond the edge of a mosaic) are not scored."""
     val_of_train: float = 0.1
     absent: tuple[str, ...] | None = None
     """Classes that may lack pixels in train or test; None: any (the split is the publisher's, and cannot be mended)."""
@@ -142,11 +144,14 @@ def read_scene(task: Dense, scene: Scene, grid: Grid) -> Bytes | list[tuple[str,
             bad.append((file, f"{_by(plane)}, but {scene.source} is {_by(source)}"))
     if bad:
         return bad
+    if task.ignore_empty and label is not None:
+        empty = (source == 0).all(2) & (True if target is None else (target == 0).all(2))
+        label = np.where(empty, IGNORE, label).astype(np.uint8)
     planes = [_planes.fit(source, grid, nearest=False)]
     if target is not None:
         planes.append(_planes.fit(target, grid, task.target_nearest))
-    empty = np.full((1, *grid), IGNORE, np.uint8)
-    planes.append(empty if label is None else _planes.fit(label[:, :, None], grid, nearest=True, fill=IGNORE))
+    unlabelled = np.full((1, *grid), IGNORE, np.uint8)
+    planes.append(unlabelled if label is None else _planes.fit(label[:, :, None], grid, nearest=True, fill=IGNORE))
     return np.concatenate(planes)
 
 

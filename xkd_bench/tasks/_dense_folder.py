@@ -31,7 +31,7 @@ class DenseFolder(Dense):
         self._scenes = _scenes(manifest)
         if all(scene.source == scene.target for scene in self._scenes):
             self.card = replace(self.card, single_modality=True)
-        self.target_nearest = about.target_range is not None
+        self.target_nearest, self.ignore_empty = about.target_range is not None, about.ignore_empty
 
     def scenes(self) -> list[Scene]:
         """The rows, in the order of the manifest."""
