@@ -187,6 +187,17 @@ def test_cmds_fixed_bank_is_a_sample_of_the_centred_teacher(data, features):
     assert model.imitate(*z, batch).loss.item() == pytest.approx(cmd(*z, bank=bank).loss.item(), rel=1e-6)
 
 
+def test_an_item_is_a_candidate_of_its_own_where_that_says_something():
+    def included(**given) -> bool:
+        return methods.get("cmd").parse_options("cmd", given).include_self
+
+    assert included()
+    assert not included(form="intra")
+    assert included(form="intra", include_self="true")
+    again = methods.get("cmd").parse_options("cmd", {"form": "intra"})
+    assert methods.get("cmd").parse_options("cmd", again.model_dump(mode="json")) == again
+
+
 def test_a_law_within_the_student_has_no_bank():
     with pytest.raises(UsageError, match="form=intra compares students with students"):
         methods.get("cmd").parse_options("cmd", {"form": "intra", "bank": "queue"})

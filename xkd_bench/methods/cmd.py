@@ -16,7 +16,9 @@ class CMDOptions(CentredOptions):
     """form: which reading of the lost eq. (2). tau_t, tau_s: temperatures of the teacher's and the student's law (the
     paper states none). bank: where candidates come from: the batch, a first-in-first-out queue of teacher features of
     earlier batches, as SEED has, or a fixed sample of the teacher's features, as the theory needs; bank_size: of the
-    latter two. include_self: an item is a candidate of its own. centre_teacher: as in CMC."""
+    latter two. include_self: an item is a candidate of its own; if not said, with `seed`, where its own teacher feature
+    is what it should find, and not with `intra`, where every item is as like itself as can be and learns nothing from
+    it. centre_teacher: as in CMC."""
 
     form: Form = "seed"
     tau_t: Annotated[float, Field(gt=0)] = 0.1
@@ -25,6 +27,13 @@ class CMDOptions(CentredOptions):
     bank_size: Annotated[int, Field(gt=1)] = 4096
     include_self: bool = True
     positives: Literal["distinct"] = "distinct"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_of_form(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("form") == "intra":
+            return {"include_self": False, **given}
+        return given
 
     @model_validator(mode="after")
     def _check(self) -> "CMDOptions":
