@@ -17,7 +17,6 @@ from xkd_bench.models.csknet_norms import (
     modal_state,
     plain_network,
     plain_state,
-    recalibrate,
     separate_norms,
 )
 
@@ -160,15 +159,23 @@ def test_a_copy_has_its_own_streams():
 def test_statistics_can_be_collected_again_without_exchange():
     network = unalike(make(SWAP)).train()
     batches = [images(3, seed)[1] for seed in range(3)]
-    untouched = {k: v.clone() for k, v in network.state_dict().items() if ".target." not in k}
-    recalibrate(network.encoder, network.streams, "target", batches)
+    moves = {k for k in network.state_dict() if ".target." in k and ("running" in k or "tracked" in k)}
+    untouched = {k: v.clone() for k, v in network.state_dict().items() if k not in moves}
+    network.recalibrate("target", batches)
     assert all(m.training for m in network.modules())
     state = network.state_dict()
     assert all(torch.equal(state[k], v) for k, v in untouched.items())
     first = network.encoder.bn1["target"]
-    means = [network.encoder.conv1(x).mean((0, 2, 3)) for x in batches]
+    means = [network.encoder.conv1(x * 2 - 1).mean((0, 2, 3)) for x in batches]
     torch.testing.assert_close(first.running_mean, torch.stack(means).mean(0), rtol=1e-12, atol=1e-12)
     assert first.momentum == 0.1
+    # The decoder's too.
+    norm, seen = network.decoders["target"].bn, []
+    hook = norm.register_forward_hook(lambda _m, inputs, _out: seen.append(inputs[0]))
+    network.train().branches(target=batches[0])
+    hook.remove()
+    network.recalibrate("target", batches[:1])
+    torch.testing.assert_close(norm.running_mean, seen[0].mean((0, 2, 3)), rtol=1e-10, atol=1e-12)
 
 
 def test_the_modules_that_give_the_maps_are_found():

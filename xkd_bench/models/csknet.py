@@ -4,13 +4,14 @@ One network, three ways to use it: fused (both modalities), the source alone, th
 network with that modality's batch norms, in parameters, operations and values (`CSKNet.plain`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from xkd_bench.errors import UsageError
 from xkd_bench.models.csknet_exchange import ChannelRule
@@ -22,6 +23,7 @@ from xkd_bench.models.csknet_norms import (
     exchange_sites,
     map_modules,
     plain_network,
+    recalibrate,
     separate_norms,
 )
 from xkd_bench.models.segmenters import Segmentation, Segmenter, enlarged
@@ -168,6 +170,16 @@ class CSKNet(nn.Module):
             segmentation_head=[deepcopy(self.classifiers[modality])],
         )
         return Segmenter(parts, self.name, self.channels, self.classes, auxiliary=False).train(self.training)
+
+    def recalibrate(self, modality: str, batches: Iterable[Tensor]) -> None:
+        """Collect a modality's statistics, of its norms in the encoder and of its decoder, again from images alone.
+
+        In training the features of a branch have the other's in them; alone they do not: a mitigation [RECONSTRUCTED].
+        """
+        modal = [module[modality] for module in self.encoder.modules() if isinstance(module, ModalBatchNorm)]
+        every = [*modal, *self.decoders[modality].modules()]
+        norms = [module for module in every if isinstance(module, _BatchNorm)]
+        recalibrate(self, norms, lambda x: self.branches(**{modality: x}), batches)
 
     def scales(self) -> list[tuple[Tensor, Tensor]]:
         """(γ of the source, γ of the target) of each layer that exchanges channels: for `sparsity`, and to spare them

@@ -10,7 +10,7 @@ from torch import Tensor
 from xkd_bench.errors import UsageError
 
 RuleName = Literal["absolute", "quantile", "compare", "index"]
-PUBLISHED: dict[RuleName, float] = {"absolute": 2e-2, "quantile": 0.1, "compare": 0.5, "index": 2}
+DEFAULTS: dict[RuleName, float] = {"absolute": 2e-2, "quantile": 0.1, "compare": 0.5, "index": 2}
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class ChannelRule:
     value: float | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in PUBLISHED:
-            raise UsageError(f"unknown exchange of channels '{self.name}': known: {', '.join(PUBLISHED)}")
+        if self.name not in DEFAULTS:
+            raise UsageError(f"unknown exchange of channels '{self.name}': known: {', '.join(DEFAULTS)}")
         if self.name == "quantile" and not 0 <= self.amount <= 1:
             raise UsageError(f"the share of channels to exchange must be in [0, 1], got {self.amount:g}")
         if self.amount < 0 or (self.name == "index" and (self.amount < 1 or self.amount != int(self.amount))):
@@ -42,7 +42,7 @@ class ChannelRule:
 
     @property
     def amount(self) -> float:
-        return PUBLISHED[self.name] if self.value is None else self.value
+        return DEFAULTS[self.name] if self.value is None else self.value
 
     @torch.no_grad()
     def replaced(self, own: Tensor, other: Tensor) -> Tensor:

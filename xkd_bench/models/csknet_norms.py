@@ -5,7 +5,7 @@ several modalities may go through at once, stacked along the batch axis: every n
 branches run side by side and may exchange channels where CEN does, right after a batch norm.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 
@@ -201,14 +201,13 @@ def map_modules(encoder: nn.Module, channels: int) -> list[nn.Module | None]:
     return [next((module for module, output in reversed(outputs) if output is f), None) for f in maps]
 
 
-def recalibrate(network: nn.Module, streams: Streams, modality: str, batches: Iterable[Tensor]) -> None:
-    """Collect a modality's statistics again, as means over batches that go through alone, without exchange.
+def recalibrate(
+    network: nn.Module, norms: Sequence[_BatchNorm], run: Callable[[Tensor], object], batches: Iterable[Tensor]
+) -> None:
+    """Collect the statistics of these batch norms of a network again, as means over batches, each given to `run`.
 
-    In training the features of a branch have the other's in them; alone they do not. A mitigation [RECONSTRUCTED].
-    Weights, modes and the other modality's statistics stay as they are.
+    Weights, modes and all other statistics stay as they are.
     """
-    sets = [module for module in network.modules() if isinstance(module, ModalBatchNorm)]
-    norms = [norm for norm in (module[modality] for module in sets) if isinstance(norm, _BatchNorm)]
     before = [(norm, norm.momentum) for norm in norms]
     modes = [(module, module.training) for module in network.modules()]
     try:
@@ -217,9 +216,9 @@ def recalibrate(network: nn.Module, streams: Streams, modality: str, batches: It
             norm.train()
             norm.reset_running_stats()
             norm.momentum = None  # torch's word for a mean over all batches
-        with torch.no_grad(), streams.of(modality):
+        with torch.no_grad():
             for batch in batches:
-                network(batch)
+                run(batch)
     finally:
         for norm, momentum in before:
             norm.momentum = momentum
