@@ -47,6 +47,10 @@ def carry_out(
     from xkd_bench.suite.plan import make_plan
     from xkd_bench.training import make_fabric
 
+    def end(done: "Outcome") -> None:
+        if done.error is None or max_failures != 1:  # the one error that ends it all is said by who raises it
+            shown.end(plan.labels[done.spec], done.reason() if done.error else None)
+
     fabric = make_fabric(machine.device, machine.precision, machine.compiled)
     try:
         with progress(quiet) as shown:
@@ -59,7 +63,7 @@ def carry_out(
                 plan,
                 engine.SerialEngine(runner, timeout),
                 lambda spec: shown.begin(plan.labels[spec]),
-                lambda done: shown.end(plan.labels[done.spec], done.reason() if done.error else None),
+                end,
                 max_failures,
             )
     except KeyboardInterrupt:  # here, and not in main: typer would say no more than that it was aborted
