@@ -88,6 +88,8 @@ class RunSpec(BaseModel):
         cls_method = methods.get(method)
         if card.kind not in cls_method.kinds:
             raise UsageError(f"task '{task}' is for {card.kind}, and method '{method}' is not")
+        if cls_method.protocols is not None and protocol not in cls_method.protocols:
+            raise UsageError(f"method '{method}' is scored by protocol {', '.join(cls_method.protocols)} only")
         if cls_method.sees != "features" and "vector" in (card.source_kind, card.target_kind):
             raise UsageError(f"method '{method}' compares feature maps, and vectors, of which '{task}' is, have none")
         if seed < 0:

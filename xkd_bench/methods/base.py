@@ -74,8 +74,8 @@ class Method(nn.Module):
     teacher's features of paired source items. `sees`: what else of the teacher: nothing, the `statistics` of its
     feature maps (Teacher.levels), or the `maps` of each item as well (Batch.teacher_maps). `distils`: False for
     references that go straight to the labels. `init`: where the student starts, `source` (weights pretrained on the
-    source modality) or None: as the run says. `kinds`: of tasks that it is for. `provenance`: where the loss comes
-    from, with the tag of the specification; it stands in the tables.
+    source modality) or None: as the run says. `kinds`: of tasks that it is for; `protocols`: that score it, None for
+    all. `provenance`: where the loss comes from, with the tag of the specification; it stands in the tables.
     """
 
     views: ClassVar[int] = 1
@@ -84,6 +84,7 @@ class Method(nn.Module):
     distils: ClassVar[bool] = True
     init: ClassVar[Literal["source"] | None] = None
     kinds: ClassVar[tuple[str, ...]] = ("classification",)
+    protocols: ClassVar[tuple[str, ...] | None] = None
     provenance: ClassVar[str]
     options_type: ClassVar[type[Options]] = Options
 

@@ -4,9 +4,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from xkd_bench.losses.dense_csknet import segmentation_loss
+from xkd_bench.losses.lix import ramp_up
 from xkd_bench.methods.base import Method, Options
 from xkd_bench.models.segmenters import Segmentation, Segmenter, build_segmenter, enlarged
 
@@ -73,9 +75,33 @@ class DenseMethod(Method):
         return parts | {"loss": task + parts["loss"], "task": task.detach(), "distil": parts["loss"].detach()}
 
     @classmethod
-    def build_student(cls, name: str, channels: tuple[int, int], classes: int, size: tuple[int, int]) -> nn.Module:
-        """The student's network. channels: of source and target."""
+    def build_student(
+        cls, name: str, channels: tuple[int, int], classes: int, size: tuple[int, int], options: Any
+    ) -> nn.Module:
+        """The student's network, freshly initialised. channels: of source and target; size: (height, width)."""
         return build_segmenter(name, channels[1], classes, size)
+
+
+class Ramp(nn.Module):
+    """A factor that grows from 0 to 1 in a line over the first `steps` training steps; 1 from the start for none.
+
+    It counts its calls in training mode, in a buffer, so that a resumed training goes on where it was.
+    """
+
+    done: Tensor
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.register_buffer("done", torch.zeros((), dtype=torch.long))
+
+    def forward(self) -> float:
+        if not self.steps:
+            return 1.0
+        factor = ramp_up(int(self.done), self.steps)
+        if self.training:
+            self.done += 1
+        return factor
 
 
 class Supervised(nn.Module):

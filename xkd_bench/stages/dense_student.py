@@ -23,7 +23,9 @@ from xkd_bench.training import fit
 def fresh_student(run: Context) -> Any:
     torch.manual_seed(stream(run.spec.seed, "student"))
     if issubclass(run.method, DenseMethod):
-        return run.method.build_student(run.spec.student, channels(run), len(run.split.classes), image_size(run))
+        return run.method.build_student(
+            run.spec.student, channels(run), len(run.split.classes), image_size(run), run.options
+        )
     return build_segmenter(run.spec.student, channels(run)[1], len(run.split.classes), image_size(run))
 
 
