@@ -6,7 +6,7 @@ import torch
 
 from protocols import load_budget
 from tests.runs import context, numbers, run, runner, spec
-from xkd_bench import registry
+from xkd_bench import methods, registry
 from xkd_bench.errors import UsageError
 from xkd_bench.models import weights
 from xkd_bench.models.encoders import build_encoder
@@ -14,6 +14,7 @@ from xkd_bench.stages.teacher import build_teacher, teacher_features
 
 TASK = "twin-gaussian:items=300,latents=3"
 COMPARE_MAPS = {"cmst", "cmkd", "socket"}
+METHODS = sorted(name for name in registry.entries("methods") if "classification" in methods.get(name).kinds)
 
 
 @pytest.mark.parametrize("budget", ["smoke", "laptop", "paper"])
@@ -51,7 +52,7 @@ def test_random_teachers_of_two_students_are_two(tmp_path):
     assert runs[0]["students"] != runs[1]["students"]
 
 
-@pytest.mark.parametrize("method", sorted(registry.entries("methods")))
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_on_vectors_or_says_why_not(tmp_path, method):
     if method in COMPARE_MAPS:
         with pytest.raises(UsageError, match=f"method '{method}' compares feature maps, and vectors"):
@@ -66,6 +67,7 @@ def test_every_method_runs_on_vectors_or_says_why_not(tmp_path, method):
     ("fields", "line"),
     [
         ({"teacher": "efficientnet-lite0"}, "teacher 'efficientnet-lite0' takes images, and the source of"),
+        ({"teacher": "random:efficientnet-lite0"}, "takes images, and the source of"),
         ({"task": f"{TASK},render=image", "teacher": "mlp-w8"}, "takes vectors, and the source of"),
     ],
 )
@@ -87,8 +89,12 @@ def test_a_teacher_may_be_an_mlp_with_weights_from_a_file(tmp_path):
     file = tmp_path / "weights.safetensors"
     torch.manual_seed(5)
     weights.save(build_encoder("mlp-w8", 6, ()), file)
-    record = run(tmp_path, task=TASK, method="cmc", teacher="mlp-w8", teacher_weights=file)
-    assert record["spec"]["teacher_digest"]
+    taught, untaught = (
+        run(tmp_path, task=TASK, method="cmc", teacher=name, teacher_weights=file)
+        for name in ("mlp-w8", "random:mlp-w8")
+    )
+    assert taught["spec"]["teacher_digest"]
+    assert taught["students"] != untaught["students"]
 
 
 def test_the_same_run_again_gives_the_same_numbers(tmp_path):

@@ -101,9 +101,10 @@ def imagenet_digest() -> str:
 
 def takes_vectors(name: str) -> bool | None:
     """Whether a teacher of this name takes vectors, not images; None for one that is made in a run: it takes either."""
-    if name in MADE_IN_A_RUN:
+    network = name.removeprefix(RANDOM)
+    if network in MADE_IN_A_RUN:
         return None
-    ours = small.parse(name)
+    ours = small.parse(network)
     return ours is not None and ours[0] == "mlp"
 
 
