@@ -33,7 +33,8 @@ class Score:
     value: top-1 accuracy on the test part, in [0, 1]; mean IoU of a dense task. correct: [n_test] bool, in the order of
     split.test; of a dense task float32, each image's mean IoU. chosen: hyper-parameters chosen on validation data, by
     name. validation: accuracy there, NaN where nothing was chosen. inputs: modalities that the network was given.
-    details: what lies beneath the number (per-class IoU, pixel accuracy).
+    details: what lies beneath the number (per-class IoU, pixel accuracy). shown: of a dense task [m, h, w] uint8, the
+    classes predicted of the first few test images, to be looked at; None where none were kept.
     """
 
     trained: str
@@ -49,6 +50,7 @@ class Score:
     inputs: str = "target"
     metric: str = "accuracy"
     details: dict[str, Any] = field(default_factory=dict)
+    shown: NDArray[np.uint8] | None = None
 
 
 def _score(

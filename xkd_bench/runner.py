@@ -108,11 +108,15 @@ class Runner:
     def _write_record(self, run: Context, key: str, folder: Path) -> None:
         started = time.perf_counter()
         spec = run.spec
-        rows, correct = [], []
+        rows, correct, shown = [], [], {}
         for fraction, score in scores(run):
+            if score.shown is not None:
+                shown[str(len(rows))] = score.shown
             rows.append({**jsonable(score), "pair_fraction": fraction})
             correct.append(score.correct)
         _write_items(np.stack(correct), folder)
+        if shown:
+            np.savez_compressed(folder / "shown.npz", **shown)  # type: ignore[arg-type]
         defaults = run.method.parse_options(spec.method, {}).model_dump(mode="json")
         parts = ("pairs_source", "pairs_target", "train", "val", "test")
         record = {

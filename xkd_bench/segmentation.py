@@ -68,6 +68,13 @@ def confusion(
     return Confusion(counts, np.array(per_image, np.float32))
 
 
+@torch.no_grad()
+def predicted(predict: Predict, data: TaskData, rows: Index, device: torch.device) -> NDArray[np.uint8]:
+    """[n, h, w]: the classes of these images, at the size of their label maps."""
+    source, image = (to_float(torch.from_numpy(m.data[rows]).to(device)) for m in (data.source, data.target))
+    return predict(source, image).argmax(1).to(torch.uint8).cpu().numpy()
+
+
 def scored_classes(split: Split) -> list[int]:
     """Numbers of the classes that are in train and in test."""
     return [i for i, name in enumerate(split.classes) if name not in split.absent]

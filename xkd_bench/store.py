@@ -1,6 +1,7 @@
 """The results folder: content-addressed stages, written atomically, checked when read, safe for several processes.
 
-    runs/KEY/            one folder a run: record.json and correct.npz (per-item correctness)
+    runs/KEY/            one folder a run: record.json, correct.npz (per-item correctness) and, of dense tasks, shown.npz
+                         (label maps predicted of a few test images)
     artefacts/STAGE/KEY/ what runs share: teachers, features, students, scores
 
 Every folder holds a checksums.json, and appears under its name only when it is whole: it is written beside it under a
@@ -103,6 +104,17 @@ class Store:
                 return arrays["items"]
             packed, n_test = arrays["packed"], int(arrays["n_test"])
         return np.unpackbits(packed, axis=1, count=n_test).astype(bool)
+
+    def shown(self, key: str) -> "dict[int, np.ndarray]":
+        """The classes predicted of the first few test images, [m, h, w] uint8, by those of a record's scores (by their
+        place) that kept them; none but of dense tasks."""
+        import numpy as np
+
+        file = self.folder("runs", key) / "shown.npz"
+        if not file.exists():
+            return {}
+        with np.load(file) as arrays:
+            return {int(place): arrays[place] for place in arrays}
 
     def find(self, prefix: str) -> str:
         """The one key that begins with `prefix`. UsageError if there is none or several."""

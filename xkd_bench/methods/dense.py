@@ -49,12 +49,14 @@ class DenseMethod(Method):
     evaluation), `distil` alone, in which the teacher's classes stand for the labels where a loss needs some.
     `teacher_inputs`: what the teacher sees, the source or both modalities. `inputs`: what the student is scored with; a
     method that fuses is scored with each. `auxiliary_weight`: of the auxiliary head's loss, where there is one.
+    `trains_student`: False for the teacher, which is scored in a student's place.
     """
 
     kinds = ("segmentation",)
     teacher_inputs: ClassVar[Literal["source", "both"]] = "source"
     inputs: ClassVar[tuple[Inputs, ...]] = ("target",)
     auxiliary_weight: ClassVar[float] = 0.4
+    trains_student: ClassVar[bool] = True
     student: Any
 
     def __init__(self, student: Segmenter, teacher: DenseTeacher | None, options: Options) -> None:

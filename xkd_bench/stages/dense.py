@@ -19,7 +19,15 @@ from xkd_bench.evaluation import Score
 from xkd_bench.methods.dense import DenseMethod, Inputs, outputs_of
 from xkd_bench.models.segmenters import enlarged
 from xkd_bench.seeds import stream
-from xkd_bench.segmentation import Confusion, PixelHead, confusion, draw_images, frozen_maps, scored_classes
+from xkd_bench.segmentation import (
+    Confusion,
+    PixelHead,
+    confusion,
+    draw_images,
+    frozen_maps,
+    predicted,
+    scored_classes,
+)
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
 from xkd_bench.stages.dense_student import (
@@ -29,10 +37,13 @@ from xkd_bench.stages.dense_student import (
     label_free_student,
     student_fields,
 )
-from xkd_bench.stages.dense_teacher import says_of
+from xkd_bench.stages.dense_teacher import dense_teacher, says_of
 from xkd_bench.stages.kept import read_scores, write_scores
 from xkd_bench.tasks.base import Index
 from xkd_bench.training import fit
+
+SHOWN = 8
+"""Test images whose predicted label maps are kept."""
 
 
 def dense_scores(run: Context) -> Iterator[tuple[float, Score]]:
@@ -55,19 +66,28 @@ def _whole(run: Context, fraction: float, per_class: int | None, draw: int) -> l
     def make(folder: Path) -> None:
         started = time.perf_counter()
         rows = draw_images(run.data, run.split, per_class, seed=run.spec.seed, draw=draw)
-        student = fresh_student(run)
-        known, says = says_of(run) if run.method.uses_pairs else (None, None)
-        partners = _partners(run, rows)
-        order, steps = in_order(rows, partners, recipe.batch, stream(run.spec.seed, "fine-tune", per_class, draw))
-        batches = DenseBatches(run.device, run.data, order, steps, recipe.augmentation, says, "given")
-        fit_student(run, student, known, batches, steps, recipe, run.store.work_folder("tuned-scores", key))
+        if getattr(run.method, "trains_student", True):
+            network = _taught(run, rows, stream(run.spec.seed, "fine-tune", per_class, draw), key)
+        else:
+            network = dense_teacher(run)
         seconds = time.perf_counter() - started
         write_scores(folder, [
-            _score(run, "all", per_class, draw, rows, inputs, _predictor(student, inputs), seconds)
+            _score(run, "all", per_class, draw, rows, inputs, _predictor(network, inputs), seconds)
             for inputs in _inputs(run)
         ])  # fmt: skip
 
     return read_scores(run.store.compute("tuned-scores", key, make))
+
+
+def _taught(run: Context, rows: Index, order_seed: int, key: str) -> Any:
+    """The student, trained on these labelled rows with the method's loss beside the labels'."""
+    recipe = run.budget.all
+    student = fresh_student(run)
+    known, says = says_of(run) if run.method.uses_pairs else (None, None)
+    order, steps = in_order(rows, _partners(run, rows), recipe.batch, order_seed)
+    batches = DenseBatches(run.device, run.data, order, steps, recipe.augmentation, says, "given")
+    fit_student(run, student, known, batches, steps, recipe, run.store.work_folder("tuned-scores", key))
+    return student
 
 
 def _partners(run: Context, rows: Index) -> Index:
@@ -129,9 +149,11 @@ def _score(
     seconds: float,
 ) -> Score:  # fmt: skip
     found = confusion(predict, run.data, run.split.test, len(run.split.classes), run.device)
+    shown = predicted(predict, run.data, run.split.test[:SHOWN], run.device) if trained == "all" else None
     return Score(
         trained, per_class, draw, found.mean_iou(scored_classes(run.split)), len(run.split.test), len(rows), {},
         float("nan"), seconds, found.per_image, inputs=inputs, metric="mIoU", details=_details(run, found),
+        shown=shown,
     )  # fmt: skip
 
 

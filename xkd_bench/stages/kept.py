@@ -12,15 +12,17 @@ from xkd_bench.evaluation import Score
 
 
 def jsonable(score: Score) -> dict[str, Any]:
-    """All of a score but its per-item worth; JSON has no NaN, so what was not measured is null."""
+    """All of a score but its arrays; JSON has no NaN, so what was not measured is null."""
     row = asdict(score)
-    del row["correct"]
+    del row["correct"], row["shown"]
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
 
 
 def write_scores(folder: Path, found: list[Score]) -> None:
     """Keep scores of one stage."""
     np.save(folder / "correct.npy", np.stack([score.correct for score in found]))
+    if all(score.shown is not None for score in found):
+        np.savez_compressed(folder / "shown.npz", np.stack([score.shown for score in found]))  # type: ignore[arg-type]
     (folder / "scores.json").write_text(json.dumps([jsonable(score) for score in found]), encoding="utf-8")
 
 
@@ -28,6 +30,10 @@ def read_scores(folder: Path) -> list[Score]:
     """The scores that `write_scores` kept."""
     rows = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     correct = np.load(folder / "correct.npy")
+    shown = [None] * len(rows)
+    if (folder / "shown.npz").exists():
+        with np.load(folder / "shown.npz") as arrays:
+            shown = list(arrays["arr_0"])
     for row in rows:
         row["validation"] = float("nan") if row["validation"] is None else row["validation"]
-    return [Score(**row, correct=c) for row, c in zip(rows, correct, strict=True)]
+    return [Score(**row, correct=c, shown=s) for row, c, s in zip(rows, correct, shown, strict=True)]
