@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xkd_bench.analysis.intervals import TINY, Floats, Nested, half_width, holm, nested, paired_p
-from xkd_bench.analysis.scores import SETTING, variants
+from xkd_bench.analysis.scores import SETTING, reference_of, variants
 
 __all__ = ["distinguish", "gains", "summarise", "variants"]
 
@@ -23,7 +23,7 @@ OVER_SEEDS = "splits and initial weights"
 OVER_DRAWS = "label draws only; one split"
 NOTHING = "one score: no interval"
 DESCRIPTION = ["variant", "role", "order", "metric"]
-DESCRIPTION += ["method", "option_changes", "provenance", "teacher", "pairs", "student", "init"]
+DESCRIPTION += ["method", "option_changes", "provenance", "teacher", "pairs", "student", "init", "inputs"]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ def gains(df: pd.DataFrame, against: str = "ssl", confidence: float = 0.95) -> p
     `knowledge` and `pairing` can be formed.
     """
     data = cube(df)
+    against = reference_of(df, against)
     methods = data.variants.index[data.variants["role"] == "method"]
     frames = [_difference(data, part, confidence) for i in methods for part in _parts(data, int(i), against)]
     names = ["variant", "part", "minuend", "subtrahend", "against_fraction", *SETTING, "difference", "low", "high",
@@ -154,6 +155,7 @@ def _parts(data: Cube, method: int, against: str) -> list[Part]:
     kinds, own = data.variants, data.variants.loc[method]
     same = (kinds["method"] == own["method"]) & (kinds["option_changes"] == own["option_changes"])
     same &= (kinds["student"] == own["student"]) & (kinds["init"] == own["init"])
+    same &= kinds["inputs"] == own["inputs"]
     # The random network of the teacher's own design, where there is one; `random` alone is the default teacher's.
     designs = [f"random:{own['teacher'].partition(' ')[0]}", "random"]
     true = same & (kinds["pairs"] == "true")

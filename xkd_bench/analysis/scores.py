@@ -13,7 +13,8 @@ COLUMNS = (
     *("protocol", "protocol_version", "budget", "seed", "trained", "labels_per_class", "pair_fraction", "draw"),
     *("metric", "value", "n_test", "data_digest"),
 )
-"""One row a score. `value` is a fraction in 0..1; `labels_per_class` is <NA> where all labels are used."""
+"""One row a score. `value` is a fraction in 0..1; `labels_per_class` is <NA> where all labels are used. A further
+column, `inputs`, may say which modalities the network was given: target (where it is missing), source or both."""
 
 SETTING = ["trained", "labels_per_class", "pair_fraction"]
 """What makes a column of a table: scores are compared within one setting only."""
@@ -23,8 +24,9 @@ ONE_OF_A_KIND = (
     *("protocol", "protocol_version", "budget", "metric"),
 )
 MAY_BE_NULL = ("labels_per_class", "teacher", "provenance")
-REFERENCES = ("ssl", "pressl", "sup-ft")
+REFERENCES = ("ssl", "pressl", "sup-ft", "teacher")
 FLOOR = "random features"
+TARGET = "target"
 ROLES = ("method", "control", "reference", "floor")
 PAIRS = ("true", "shuffled")
 NO_TEACHER = ("", "-", "none")
@@ -65,13 +67,15 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
 
     Adds three columns:
     variant: the row's label: the method, its changed options in brackets, `· random teacher` and `· shuffled pairs`
-        for the controls, and the teacher's or student's name where the table has several of them. `sup-ft` with
-        `trained='head'` is an untrained frozen encoder: `random features`, the floor.
-    role: 'method' (under test), 'control', 'reference' (ssl, pressl, sup-ft) or 'floor': also the order of rows.
+        for the controls, `· both inputs` or `· source input` where the network saw those, and the teacher's or
+        student's name where the table has several of them. `sup-ft` with `trained='head'` is an untrained frozen
+        encoder: `random features`, the floor.
+    role: 'method' (under test), 'control', 'reference' (ssl, pressl, sup-ft, teacher) or 'floor': also the order of
+        rows.
     order: int, rank of the variant in the table.
     """
     check(df)
-    out = df.loc[:, list(COLUMNS)].copy()
+    out = df.loc[:, list(COLUMNS)].assign(inputs=df.get("inputs", TARGET))
     out["labels_per_class"] = out["labels_per_class"].astype("Int64")
     out[["teacher", "provenance"]] = out[["teacher", "provenance"]].astype(object).fillna("").astype(str)
     out[["value", "pair_fraction"]] = out[["value", "pair_fraction"]].astype(float)
@@ -79,7 +83,7 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
     trained = out.loc[~out["teacher"].isin(NO_TEACHER) & ~out["teacher"].map(is_random), "teacher"]
     show_teacher = trained.nunique() > 1
     show_student = out["student"].nunique() > 1
-    identity = ["method", "options", "option_changes", "teacher", "pairs", "student", "init", "trained"]
+    identity = ["method", "options", "option_changes", "teacher", "pairs", "student", "init", "inputs", "trained"]
     kinds = out[identity].drop_duplicates()
     named = []
     for row in kinds.itertuples(index=False, name=None):
@@ -94,7 +98,7 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
 
 def _refuse_collisions(out: pd.DataFrame) -> None:
     """No two rows for one cell, and no two kinds of run under one name."""
-    kinds = out[["variant", "options", "teacher", "pairs", "student", "init"]].drop_duplicates()
+    kinds = out[["variant", "options", "teacher", "pairs", "student", "init", "inputs"]].drop_duplicates()
     twice = kinds["variant"][kinds["variant"].duplicated()]
     if len(twice):
         raise UsageError(f"different runs would both be called '{twice.iloc[0]}': compare them in separate tables")
@@ -105,6 +109,11 @@ def _refuse_collisions(out: pd.DataFrame) -> None:
             f"'{row['variant']}' has more than one score for seed {row['seed']}, draw {row['draw']}, "
             f"{setting_name(row['trained'], row['labels_per_class'], row['pair_fraction'])}"
         )
+
+
+def reference_of(df: pd.DataFrame, against: str) -> str:
+    """What gains are over: `against`, or, of dense tasks, which have no ssl, sup-ft in its place."""
+    return "sup-ft" if against == "ssl" and (df["metric"] == "mIoU").all() else against
 
 
 def is_random(teacher: str) -> bool:
@@ -130,6 +139,7 @@ def _name(run: dict[str, str], show_teacher: bool, show_student: bool) -> tuple[
     if show_teacher and not random and run["teacher"] not in NO_TEACHER:
         parts.append(f"{run['teacher']} teacher")
     parts += [f"{run['init']} start"] * (run["init"] != "random")
+    parts += {"both": ["both inputs"], "source": ["source input"]}.get(run["inputs"], [])
     if show_student:
         parts.append(f"{run['student']} student")
     role = "floor" if floor else "reference" if run["method"] in REFERENCES else "method"

@@ -7,12 +7,16 @@ from typing import Any
 import pandas as pd
 
 from xkd_bench.analysis.compare import distinguish, gains, summarise, variants
-from xkd_bench.analysis.scores import NO_TEACHER, TRAINED, is_random
+from xkd_bench.analysis.scores import NO_TEACHER, TRAINED, is_random, reference_of
 from xkd_bench.report.words import count, listing, names_of, points, protocol_title, short_setting, signed, title_of
 
 ALPHA = 0.05
 SAME, UNDECIDED, ZERO = "†", "‡", "°"
 Row = Mapping[Hashable, Any]
+MIOU = (
+    "mIoU: the mean over classes of intersection over union, by one confusion matrix over all pixels of the test part "
+    "that are labelled; classes that are not in train and in test are left out."
+)
 PARTS = ("gain", "knowledge", "pairing", "objective")
 
 
@@ -59,6 +63,7 @@ def sheet(df: pd.DataFrame, selection_rule: str, against: str = "ssl", confidenc
     """Say what `df` says. `selection_rule` is how hyper-parameters and checkpoints were chosen, in words."""
     named, summary, marks = variants(df), summarise(df, confidence), distinguish(df, ALPHA)
     one = named.iloc[0]
+    against = reference_of(named, against)
     gained = gains(df, against, confidence)
     sections = _gain_sections(gained, against)
     return Sheet(
@@ -154,6 +159,8 @@ def _legend(marks: pd.DataFrame) -> str:
 def _notes(summary: pd.DataFrame, gained: pd.DataFrame, against: str) -> tuple[str, ...]:
     """What is incomplete, or not as the reader would expect."""
     notes = []
+    if (summary["metric"] == "mIoU").any():
+        notes.append(MIOU)
     short = summary[summary["n_scores"] < summary["n_scores"].max()]
     cells = short.groupby(["variant", "n_seeds", "n_scores"], sort=False).size().reset_index(name="columns")
     words = [

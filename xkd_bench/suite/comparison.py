@@ -1,26 +1,31 @@
 """What is compared with what: methods, their controls, references."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from xkd_bench.catalogue import DEFAULT_TEACHER
+from xkd_bench.catalogue import DEFAULT_TEACHER, SUPERVISED_TEACHER
 from xkd_bench.spec import RunSpec
 
-REFERENCES = ("ssl", "sup-ft")
+REFERENCES = ("ssl", "sup-ft", "teacher")
+"""Each beside the tasks and protocols that it is for."""
 
 
 def with_controls(asked: dict[str, Any]) -> list[dict[str, Any]]:
     """What was asked for (fields of `RunSpec.make`) and its two controls: a random teacher, and shuffled pairs.
 
-    The random teacher is of the teacher's own network. A method that is shown no pairs has no control, nor has what is
-    one already.
+    The random teacher is of the teacher's own network. A method that is shown no pairs has no control, nor has one
+    that distils nothing, nor what is one already.
     """
     from xkd_bench import methods, tasks
 
     made = RunSpec.make(**asked)
-    if not methods.get(made.method).uses_pairs or made.teacher.startswith("random") or made.pairs != "true":
+    method, card = methods.get(made.method), tasks.get(made.task).card
+    if not (method.uses_pairs and method.distils) or made.teacher.startswith("random") or made.pairs != "true":
         return [asked]
-    own = made.teacher == DEFAULT_TEACHER or tasks.get(made.task).card.source_kind == "vector"  # what `random` alone is
+    # What `random` alone is; of dense tasks it is the budget's network.
+    own = made.teacher in (DEFAULT_TEACHER, SUPERVISED_TEACHER) or card.source_kind == "vector"
+    own = own or card.kind == "segmentation"
     untaught = {**asked, "teacher": "random" if own else f"random:{made.teacher}"}
     return [asked, untaught, {**asked, "pairs": "shuffled"}]
 
@@ -37,5 +42,18 @@ def comparison(methods: Sequence[str], seeds: Sequence[int], alone: bool = False
         asked = {"method": name, "options": options, **shared}
         variants += [asked] if alone else with_controls(asked)
     if not alone:
-        variants += [{"method": name, **shared} for name in REFERENCES if name not in methods]
+        variants += [{"method": name, **shared} for name in _references(shared) if name not in methods]
     return [RunSpec.make(seed=seed, **variant) for seed in seeds for variant in variants]
+
+
+def _references(shared: dict[str, Any]) -> list[str]:
+    """The references that the task and the protocol asked for have."""
+    from xkd_bench import methods, tasks
+
+    fields = {name: inspect.signature(RunSpec.make).parameters[name].default for name in ("task", "protocol")} | shared
+    kind = tasks.get(fields["task"]).card.kind
+    known = {name: methods.get(name) for name in REFERENCES}
+    return [
+        name for name, method in known.items()
+        if kind in method.kinds and (method.protocols is None or fields["protocol"] in method.protocols)
+    ]  # fmt: skip

@@ -1,0 +1,69 @@
+"""Whole runs of the dense methods that differ in kind: scored with several inputs, a fused teacher, the teacher."""
+
+import numpy as np
+import pytest
+
+from tests.runs import runner
+from tests.stages.test_dense import fields, run, toy_dense  # noqa: F401
+from xkd_bench.analysis.compare import gains, summarise
+from xkd_bench.errors import UsageError
+from xkd_bench.report.tables import markdown
+from xkd_bench.spec import RunSpec
+from xkd_bench.suite.comparison import comparison
+
+SHARED = {"task": "toy-dense", "budget": "smoke", "protocol": "fine-tune"}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+def test_a_method_that_fuses_is_scored_with_each_input_and_the_teacher_with_its_own(root):
+    records = [run(root, method=name, protocol="fine-tune") for name in ("csk-net", "teacher", "sup-ft")]
+    assert [s["inputs"] for s in records[0]["scores"]] == ["target", "both", "source"]
+    assert [s["inputs"] for s in records[1]["scores"]] == ["source"]
+    teachers = [f for f in (root / "artefacts" / "teachers").iterdir() if f.is_dir()]
+    assert len(teachers) == 1, "the teacher that is scored is the one that teaches"
+    store = runner(root).store
+    frame = store.frame([record["key"] for record in records])
+    assert list(summarise(frame)["variant"]) == [
+        "csk-net", "csk-net · both inputs", "csk-net · source input", "sup-ft", "teacher · source input",
+    ]  # fmt: skip
+    gained = gains(frame)
+    assert set(gained["subtrahend"]) == {"sup-ft"}
+    text = markdown(frame)
+    assert "csk-net · both inputs" in text
+    assert "mIoU in percent" in text
+    assert "accuracy" not in text
+
+
+def test_the_label_maps_that_were_predicted_of_the_first_test_images_are_kept(root):
+    record = run(root, method="csk-net", protocol="fine-tune")
+    shown = runner(root).store.shown(record["key"])
+    assert set(shown) == {0, 1, 2}
+    for maps in shown.values():
+        assert maps.shape == (8, 48, 64)
+        assert maps.dtype == np.uint8
+        assert maps.max() < 4
+    assert not runner(root).store.shown(run(root, method="sup-ft")["key"]), "heads keep none"
+
+
+def test_a_student_of_a_teacher_that_sees_both_sees_the_target_alone(root):
+    record = run(root, method="lix", protocol="linear-eval")
+    assert [s["inputs"] for s in record["scores"]] == ["target"]
+
+
+def test_the_teacher_is_scored_with_all_labels_only():
+    with pytest.raises(UsageError, match="method 'teacher' is scored by protocol fine-tune only"):
+        RunSpec.make(**fields(method="teacher"))
+
+
+def test_a_comparison_of_dense_methods_has_the_references_that_there_are():
+    made = comparison(["kd"], [0], **SHARED)
+    assert [(s.method, s.teacher, s.pairs) for s in made] == [
+        ("kd", "supervised", "true"), ("kd", "random", "true"), ("kd", "supervised", "shuffled"),
+        ("sup-ft", "none", "true"), ("teacher", "supervised", "true"),
+    ]  # fmt: skip
+    head = comparison(["kd"], [0], **SHARED | {"protocol": "linear-eval"})
+    assert [s.method for s in head][3:] == ["sup-ft"]
