@@ -108,7 +108,8 @@ class Runner:
     def _write_record(self, run: Context, key: str, folder: Path) -> None:
         started = time.perf_counter()
         spec = run.spec
-        rows, correct, shown = [], [], {}
+        rows: list[dict[str, Any]] = []
+        correct, shown = [], {}
         for fraction, score in scores(run):
             if score.shown is not None:
                 shown[str(len(rows))] = score.shown

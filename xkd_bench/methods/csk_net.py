@@ -31,8 +31,8 @@ class CSKNetOptions(Options):
 
     kd, tau: weight and temperature of the teacher's logits for the source's branch. contrast: weight of the contrast of
     pixels of the last four stages; pairs: of pixels of one branch (`intra`), of two (`cross`) or `all`; contrast_tau,
-    tau_base, dim, max_samples, max_views: as of pixel-contrast. None of the weights is known for CSK-Net: these are
-    ContrastiveSeg's and CIRKD's.
+    tau_base, dim, max_samples (of a stage, both branches together), max_views: as of pixel-contrast. None of the
+    weights is known for CSK-Net: these are ContrastiveSeg's and CIRKD's.
     """
 
     channels: Literal["none", "absolute", "quantile", "compare", "index"] = "quantile"
@@ -50,7 +50,7 @@ class CSKNetOptions(Options):
     contrast_tau: Tau = 0.1
     tau_base: Tau = 0.07
     dim: Count = 256
-    max_samples: Count = 1024
+    max_samples: Annotated[int, Field(gt=1)] = 1024
     max_views: Count = 100
 
     @model_validator(mode="after")
@@ -126,7 +126,7 @@ class CSKNetMethod(DenseMethod):
         losses = [
             stage_contrast(
                 [maps], label, guesses, tau=o.contrast_tau, tau_base=o.tau_base, pairs=o.pairs,
-                max_samples=o.max_samples, max_views=views_on(maps[0], o.max_views),
+                max_samples=o.max_samples // len(maps), max_views=views_on(maps[0], o.max_views),
             )
             for maps in stages
         ]  # fmt: skip

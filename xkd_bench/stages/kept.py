@@ -21,8 +21,9 @@ def jsonable(score: Score) -> dict[str, Any]:
 def write_scores(folder: Path, found: list[Score]) -> None:
     """Keep scores of one stage."""
     np.save(folder / "correct.npy", np.stack([score.correct for score in found]))
-    if all(score.shown is not None for score in found):
-        np.savez_compressed(folder / "shown.npz", np.stack([score.shown for score in found]))  # type: ignore[arg-type]
+    shown = [score.shown for score in found if score.shown is not None]
+    if shown and len(shown) == len(found):
+        np.savez_compressed(folder / "shown.npz", np.stack(shown))
     (folder / "scores.json").write_text(json.dumps([jsonable(score) for score in found]), encoding="utf-8")
 
 
