@@ -64,9 +64,7 @@ def prepare(name: Name) -> None:
     task = tasks.get(name)
     with _reported(lines=True) as report:
         task.prepare(report)
-    size = sum(package.size for package in task.packages)
-    got = f"{len(task.packages)} packages, {size / 1e6:.1f} MB" if size else "it comes with xkd-bench, or is yours"
-    typer.echo(f"task '{name}' is prepared ({got})")
+    typer.echo(f"task '{name}' is prepared ({task.prepared()})")
 
 
 @app.command()
@@ -83,7 +81,8 @@ def check(name: Name, budget: Budget = "laptop") -> None:
         found = tasks.survey(_load(task, budget), _SEEDS)
     except UsageError as error:
         raise _problems(name, [str(error)]) from None
-    Console().print(_table(found.sides), _table(found.splits), sep="\n")
+    tables = [_table(rows) for rows in (found.sides, found.classes, found.splits) if rows]
+    Console().print(*tables, sep="\n")
     if found.problems:
         raise _problems(name, found.problems)
     typer.echo(f"task '{name}' is in order")

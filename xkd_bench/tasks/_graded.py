@@ -86,6 +86,9 @@ class Graded(Task):
     def prepare(self, report: Report = silent) -> None:
         self.task.prepare(report)
 
+    def prepared(self) -> str:
+        return self.task.prepared()
+
     def ready(self) -> bool:
         return self.task.ready()
 

@@ -138,6 +138,11 @@ class Task(ABC):
         """
         fetch_all(self.packages, report)
 
+    def prepared(self) -> str:
+        """What `prepare` got, in a few words."""
+        size = sum(package.size for package in self.packages)
+        return f"{len(self.packages)} packages, {size / 1e6:.1f} MB" if size else "it comes with xkd-bench, or is yours"
+
     def ready(self) -> bool:
         """Whether `load` has all it needs; looks at no bytes."""
         return all(unpacked(package) for package in self.packages)
