@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.runs import runner
 from tests.stages.test_dense import fields, run, toy_dense  # noqa: F401
 from xkd_bench.analysis.compare import gains, summarise
+from xkd_bench.cli.shared import publish
 from xkd_bench.errors import UsageError
 from xkd_bench.report.tables import markdown
 from xkd_bench.spec import RunSpec
@@ -67,3 +69,15 @@ def test_a_comparison_of_dense_methods_has_the_references_that_there_are():
     ]  # fmt: skip
     head = comparison(["kd"], [0], **SHARED | {"protocol": "linear-eval"})
     assert [s.method for s in head][3:] == ["sup-ft"]
+
+
+def test_a_published_dense_comparison_has_panels_and_the_classes_beside_it(root):
+    keys = [run(root, method=name, protocol="fine-tune")["key"] for name in ("csk-net", "teacher", "sup-ft")]
+    publish(runner(root).store.frame(keys), root, "dense", "xkd-bench table", shown=False)
+    written = {f.name for f in (root / "tables").iterdir()}
+    assert {"dense.md", "dense.png", "dense-classes.md", "dense-panels.png"} <= written
+    classes = (root / "tables" / "dense-classes.md").read_text(encoding="utf-8")
+    assert "| csk-net · both inputs |" in classes
+    width, height = Image.open(root / "tables" / "dense-panels.png").size
+    assert width > 8 * 96, "source, target, label, sup-ft, teacher and the three inputs of csk-net"
+    assert height > 6 * 72

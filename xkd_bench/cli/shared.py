@@ -50,10 +50,12 @@ def publish(frame: Any, out: Path, name: str, command: str, shown: bool) -> list
 
     from xkd_bench import report
     from xkd_bench.analysis.compare import summarise
+    from xkd_bench.cli.dense import beside
     from xkd_bench.report.tables import terminal
 
     first = frame.iloc[0]
     files = report.write(frame, out / "tables", name, selection_rule=SELECTION, command=command)
+    files += beside(frame, out, name)
     if shown:
         console = Console()
         console.print(terminal(frame, SELECTION))

@@ -1,0 +1,92 @@
+"""What is written beside the table of a dense task: panels of what was predicted, and the IoU of each class."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xkd_bench.report.panels import Column
+    from xkd_bench.store import Store
+
+IMAGES = 6
+
+
+def beside(frame: "pd.DataFrame", out: Path, name: str) -> list[Path]:
+    """Write `out/tables/name`-classes.md and, where label maps were kept and the data is here, `name`-panels.png."""
+    from xkd_bench.analysis.scores import variants
+    from xkd_bench.report.atomic import write_all
+    from xkd_bench.store import Store
+
+    if (frame["metric"] != "mIoU").any():
+        return []
+    store = Store(out)
+    named = variants(frame)
+    records = {key: store.record(key) for key in named["key"].unique()}
+    named["place"] = [_place(records[row["key"]], row) for row in named.to_dict("records")]
+    files = write_all(out / "tables", f"{name}-classes", {"md": _classes(named, records).encode()})
+    panel = _panels(named, records, store)
+    return files + (write_all(out / "tables", f"{name}-panels", {"png": panel}) if panel else [])
+
+
+def _place(record: dict[str, Any], row: Any) -> int:
+    """Where a row's score stands in its record."""
+    import pandas as pd
+
+    labels = None if pd.isna(row["labels_per_class"]) else row["labels_per_class"]
+    wanted = (row["trained"], labels, row["pair_fraction"], row["draw"], row["inputs"])
+    names = ("trained", "labels_per_class", "pair_fraction", "draw", "inputs")
+    return next(i for i, score in enumerate(record["scores"]) if tuple(score[n] for n in names) == wanted)
+
+
+def _classes(named: "pd.DataFrame", records: dict[str, Any]) -> str:
+    import pandas as pd
+
+    from xkd_bench.report.classes import per_class
+
+    rows = []
+    for row in named.to_dict("records"):
+        iou = records[str(row["key"])]["scores"][row["place"]]["details"]["iou"]
+        rows += [{**row, "class": k, "iou": float("nan") if v is None else v} for k, v in iou.items()]
+    return per_class(pd.DataFrame(rows), next(iter(records.values()))["classes"])
+
+
+def _panels(named: "pd.DataFrame", records: dict[str, Any], store: "Store") -> bytes | None:
+    """Of the first seed and draw, with the most labels; None where there is nothing to show."""
+    from xkd_bench.errors import UsageError
+    from xkd_bench.report.panels import panels
+    from xkd_bench.runner import Runner
+    from xkd_bench.spec import RunSpec
+    from xkd_bench.training import make_fabric
+
+    shown = named[(named["trained"] == "all") & (named["role"] != "control") & (named["draw"] == 0)]
+    shown = shown[shown["seed"] == shown["seed"].min()]
+    shown = shown[shown["labels_per_class"].isna() | (shown["labels_per_class"] == shown["labels_per_class"].max())]
+    rows = shown.assign(reference=shown["role"] != "reference").sort_values(["reference", "order"]).to_dict("records")
+    predicted = [(str(row["variant"]), store.shown(str(row["key"])).get(int(row["place"]))) for row in rows]
+    predicted = [(variant, maps) for variant, maps in predicted if maps is not None]
+    if not predicted:
+        return None
+    spec = RunSpec.model_validate(records[str(rows[0]["key"])]["spec"])
+    try:
+        data: Any = Runner(store, make_fabric("cpu")).data(spec).at(spec.seed)
+    except UsageError:  # a table can be made again where the data is not
+        return None
+    return panels(_columns(data, spec.seed, predicted), data.split(spec.seed).classes, data.maps.palette)
+
+
+def _columns(data: Any, seed: int, predicted: list[tuple[str, Any]]) -> "list[Column]":
+    from xkd_bench.report.panels import Column, painted, picture
+
+    items = data.split(seed).test[:IMAGES].tolist()
+    truth = [data.maps.data[i] for i in items]
+    palette, scored = data.maps.palette, [label != data.maps.ignore for label in truth]
+    columns = [
+        Column("source", [picture(data.source.data[i]) for i in items]),
+        Column("target", [picture(data.target.data[i]) for i in items]),
+        Column("label", [painted(t, palette, s) for t, s in zip(truth, scored, strict=True)], sharp=True),
+    ]
+    for variant, maps in predicted:
+        pictures = [painted(p, palette, s) for p, s in zip(maps[:IMAGES], scored, strict=True)]
+        columns.append(Column(variant, pictures, sharp=True))
+    return columns
