@@ -21,9 +21,9 @@ Count = Annotated[int, Field(gt=0)]
 class CIRKDOptions(PlacedOptions):
     """kd, mini_batch, pixel, region: weights of the four terms; tau: of similarities. pixels, regions: places that the
     memories have for each class; pixel_sample, region_sample: candidates, divided by the classes. faithful: the
-    published code fills the memory of pixels with wrong ones (`dense_queue.class_pixels`); False mends it. stride: of the
-    mini-batch term, which is quadratic in places: finer maps (DeepLabV3+ decodes at 4) are averaged to the published 8.
-    weight: of all. at: see `PlacedOptions`."""
+    published code fills the memory of pixels with wrong ones (`dense_queue.class_pixels`); False mends it. stride: of
+    the mini-batch term, which is quadratic in places: finer maps (DeepLabV3+ decodes at 4) are averaged to the
+    published 8. weight: of all. at: see `PlacedOptions`."""
 
     kd: Weight = 1.0
     mini_batch: Weight = 1.0
