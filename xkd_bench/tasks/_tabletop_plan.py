@@ -212,7 +212,7 @@ def _surface(rng: np.random.Generator) -> Surface:
 
 
 def _things(rng: np.random.Generator, half: tuple[float, float]) -> tuple[Thing, ...]:
-    """Five to ten objects, none in another (each keeps a circle to itself); fewer where the table is full."""
+    """Five to ten objects, none in another (each has a circle to itself); fewer where the table is full."""
     share = np.array([kind.share for kind in KINDS])
     found: list[Thing] = []
     for kind in rng.choice(len(KINDS), rng.integers(5, 11), p=share / share.sum()).tolist():
