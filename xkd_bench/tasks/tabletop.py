@@ -2,7 +2,7 @@
 
 The scenes are made here, by pybullet's software renderer and the models that come with it: five to ten of eleven kinds
 of objects on a table in a room, every colour, pose, size, pattern, light and camera drawn by the number of the scene.
-One picture of 160 × 120 a scene. A quarter of them are at night without a lamp: there thermal sees what RGB hardly does.
+One picture of 160 × 120 a scene. A quarter of them is at night without a lamp: there thermal sees what RGB hardly does.
 
 Depth is what the renderer's depth buffer says, kept in steps of 0.1 mm. The target has 8 bits: 0 is 0.2 m (or nearer),
 each grey level 8 mm, 255 is 2.24 m (or farther: the room's walls). Thermal is invented: see `_thermal`. A grey level is
