@@ -20,7 +20,7 @@ from xkd_bench.sampling import draw_labels
 from xkd_bench.segmentation import draw_images
 from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.context import Context, Recent, Report
-from xkd_bench.stages.dense_student import fresh_student
+from xkd_bench.stages.dense_student import check_networks
 from xkd_bench.stages.kept import jsonable
 from xkd_bench.stages.scores import scores
 from xkd_bench.stages.student import student_key
@@ -79,7 +79,7 @@ class Runner:
             else:
                 draw_labels(run.split, per_class, seed=spec.seed, draw=0)
         if run.data.maps is not None:
-            fresh_student(run)
+            check_networks(run)
         else:
             build_encoder(spec.student, run.data.target.data.shape[1], run.data.target.data.shape[2:])
         if not run.method.distils:

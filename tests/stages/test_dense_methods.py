@@ -81,3 +81,12 @@ def test_a_published_dense_comparison_has_panels_and_the_classes_beside_it(root)
     width, height = Image.open(root / "tables" / "dense-panels.png").size
     assert width > 8 * 96, "source, target, label, sup-ft, teacher and the three inputs of csk-net"
     assert height > 6 * 72
+
+
+def test_what_does_not_fit_the_teachers_network_is_said_before_anything_is_trained(tmp_path):
+    one = runner(tmp_path)
+    spec = RunSpec.make(**fields(method="af-dcd", options={"groups": 7}))
+    with pytest.raises(UsageError, match="option groups=7 of method 'af-dcd': the teacher's last map has 288 channels"):
+        one.check(spec)
+    assert not list(tmp_path.iterdir())
+    one.check(RunSpec.make(**fields(method="lix", options={"fusion": "late"})))

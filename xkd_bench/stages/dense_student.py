@@ -16,7 +16,7 @@ from xkd_bench.models.segmenters import build_segmenter
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
-from xkd_bench.stages.dense_teacher import channels, dense_teacher_key, image_size, says_of
+from xkd_bench.stages.dense_teacher import channels, dense_teacher_key, image_size, known_before, says_of
 from xkd_bench.training import fit
 
 
@@ -27,6 +27,13 @@ def fresh_student(run: Context) -> Any:
             run.spec.student, channels(run), len(run.split.classes), image_size(run), run.options
         )
     return build_segmenter(run.spec.student, channels(run)[1], len(run.split.classes), image_size(run))
+
+
+def check_networks(run: Context) -> None:
+    """UsageError where the student, the teacher's network or the method on the two cannot be made."""
+    student = fresh_student(run)
+    if run.method.distils and run.method.uses_pairs:
+        run.method(student, known_before(run), run.options)  # type: ignore[arg-type]
 
 
 def dense_student_key(run: Context, fraction: float) -> str:

@@ -115,7 +115,16 @@ def says_of(run: Context) -> tuple[DenseTeacher, Callable[[Tensor, Tensor], Segm
     def says(source: Tensor, image: Tensor) -> Segmentation:
         return outputs_of(network, source, image, inputs)
 
-    return DenseTeacher(network.widths, network.decoded_width, len(run.split.classes)), says
+    return _known(run, network), says
+
+
+def known_before(run: Context) -> DenseTeacher:
+    """What a method may know of the teacher, before there is one."""
+    return _known(run, _fresh_teacher(run))
+
+
+def _known(run: Context, network: Any) -> DenseTeacher:
+    return DenseTeacher(network.widths, network.decoded_width, len(run.split.classes))
 
 
 def channels(run: Context) -> tuple[int, int]:
