@@ -44,7 +44,13 @@ def bare():
 @pytest.fixture(scope="session")
 def loaded():
     """Processes that have imported all that a run needs."""
-    heavy = ("xkd_bench.cli", "xkd_bench.suite.engine", "xkd_bench.progress", "xkd_bench.report", "xkd_bench.analysis.compare")
+    heavy = (
+        "xkd_bench.cli",
+        "xkd_bench.suite.engine",
+        "xkd_bench.progress",
+        "xkd_bench.report",
+        "xkd_bench.analysis.compare",
+    )
     forks = Forks([*heavy, "torchmetrics.functional.classification", "matplotlib.pyplot"])
     yield forks
     forks.close()

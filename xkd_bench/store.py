@@ -1,7 +1,7 @@
 """The results folder: content-addressed stages, written atomically, checked when read, safe for several processes.
 
-    runs/KEY/            one folder a run: record.json, correct.npz (per-item correctness) and, of dense tasks, shown.npz
-                         (label maps predicted of a few test images)
+    runs/KEY/            one folder a run: record.json, correct.npz (what each item was worth) and, of dense tasks,
+                         shown.npz (label maps predicted of a few test images)
     artefacts/STAGE/KEY/ what runs share: teachers, features, students, scores
 
 Every folder holds a checksums.json, and appears under its name only when it is whole: it is written beside it under a
