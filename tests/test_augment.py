@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from xkd_bench.augment import Augment, Corrupt, augmentation
+from xkd_bench.augment import Augment, Corrupt, Mask, augmentation, moved
 
 STRENGTHS = ["none", "light", "simclr"]
 
@@ -51,18 +51,6 @@ def test_light_views_keep_the_colours_and_simclr_views_do_not():
     assert not torch.allclose(Augment("simclr", 3, 32)(grey_levels), grey_levels, atol=0.05)
     plain = torch.linspace(0.2, 0.8, 16).view(16, 1, 1, 1).expand(-1, 1, 32, 32)
     assert not torch.allclose(Augment("simclr", 1, 32)(plain), plain, atol=0.05)
-
-
-def test_without_flips_left_stays_left():
-    ramp = torch.linspace(0, 1, 32).expand(64, 1, 32, 32).contiguous()
-    torch.manual_seed(0)
-
-    def rising(flip: bool) -> torch.Tensor:
-        views = Augment("light", 1, 32, flip)(ramp)
-        return views[..., -1].mean((1, 2)) > views[..., 0].mean((1, 2))
-
-    assert rising(flip=False).all()
-    assert 0.2 < rising(flip=True).float().mean() < 0.8
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)
@@ -116,3 +104,67 @@ def test_the_shape_decides_the_augmentation():
     view, move = augmentation("light", (5,)).view(x)
     assert view.shape == x.shape
     assert torch.equal(move, torch.eye(2, 3).expand(6, 2, 3))
+
+
+def spectrograms(n: int = 8, bands: int = 40, frames: int = 60) -> torch.Tensor:
+    return 0.1 + 0.8 * torch.rand(n, 1, bands, frames, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_spectrograms_lose_one_run_of_bands_and_one_of_frames(strength):
+    torch.manual_seed(0)
+    x = spectrograms(200)
+    y = Mask(strength).recolour(x)
+    hidden = (y != x)[:, 0]
+    _, bands, frames = Mask.BOUNDS[strength]
+    assert torch.allclose(y[:, 0][hidden], x.mean((1, 2, 3))[:, None, None].expand(-1, 40, 60)[hidden])
+    lost_bands, lost_frames = hidden.all(2), hidden.all(1)
+    assert torch.equal(hidden, lost_bands[:, :, None] | lost_frames[:, None, :]), "and nothing else"
+    for lost, bound in ((lost_bands, bands * 40), (lost_frames, frames * 60)):
+        runs = (lost[:, 1:] & ~lost[:, :-1]).sum(1) + lost[:, 0]
+        assert (runs <= 1).all()
+        width = lost.sum(1).float()
+        assert width.max() <= bound + 1
+        if strength != "none":
+            assert abs(width.mean() / bound - 0.5) < 0.08, "evenly from 0 to the bound"
+            assert lost[:, 3:-3].any(0).all(), "anywhere"
+
+
+def test_spectrograms_are_cropped_in_time_alone():
+    torch.manual_seed(0)
+    rising = torch.linspace(0, 1, 60).expand(64, 1, 40, 60).contiguous()
+    mask = Mask("simclr")
+    _, move = mask.view(rising)
+    cropped = moved(rising, move)
+    assert torch.allclose(cropped, cropped[:, :, :1].expand_as(cropped), atol=1e-6), "bands stay where they are"
+    assert (cropped[..., -1] > cropped[..., 0]).all(), "time runs forwards"
+    share = (cropped[:, 0, 0, -1] - cropped[:, 0, 0, 0]) / (59 / 60)
+    assert share.min() > 0.58
+    assert share.max() < 1.01
+    assert 0.75 < share.mean() < 0.85
+    assert cropped[:, 0, 0, 0].min() < 0.02 < 0.2 < cropped[:, 0, 0, 0].max()
+    pitch = torch.linspace(0, 1, 40)[:, None].expand(64, 1, 40, 60).contiguous()
+    assert torch.allclose(moved(pitch, move), pitch, atol=1e-6)
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_views_of_spectrograms(strength):
+    mask, x = augmentation(strength, (1, 40, 60), flip=False), spectrograms(1).expand(16, -1, -1, -1)
+    assert isinstance(mask, Mask)
+    torch.manual_seed(1)
+    view, move = mask.view(x)
+    torch.manual_seed(1)
+    assert torch.equal(mask(x), view)
+    assert view.shape == x.shape
+    assert move.shape == (16, 2, 3)
+    assert 0 <= view.min() <= view.max() <= 1
+    if strength == "none":
+        assert torch.equal(view, x)
+        return
+    distances = torch.cdist(view.flatten(1), view.flatten(1))
+    assert (distances[~torch.eye(16, dtype=torch.bool)] > 0.1).all(), "each its own"
+
+
+def test_what_is_not_for_spectrograms_is_said():
+    with pytest.raises(ValueError, match="not for spectrograms: none, light, simclr"):
+        augmentation("dense", (1, 40, 60), flip=False)

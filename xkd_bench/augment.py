@@ -1,6 +1,7 @@
 """Batched augmentation on the device, with parameters drawn for each sample from torch's global generator.
 
-Images are cropped, flipped and recoloured (kornia); of vectors, some entries are replaced.
+Images are cropped, flipped and recoloured (kornia); spectrograms are cropped in time and masked; of vectors, some
+entries are replaced.
 """
 
 from typing import Any, ClassVar, Literal
@@ -19,22 +20,19 @@ class Augment(nn.Module):
     strength: `none`; `light` (mild crop and flip: for supervised training); `simclr` (crop, flip, colour jitter, and
     blur from 64 pixels on, as SimCLR does; its crop here keeps at least 30 % of the area, since drawings are small).
     channels: colour operations on hue and saturation need 3; grey images get brightness and contrast only.
-    flip: False where left and right differ in meaning (spectrograms).
 
     Input and output: [n, channels, h, w] floats in [0, 1]. size: (h, w), or one number for both.
     """
 
-    def __init__(self, strength: Strength, channels: int, size: int | tuple[int, ...], flip: bool = True) -> None:
+    def __init__(self, strength: Strength, channels: int, size: int | tuple[int, ...]) -> None:
         super().__init__()
         self.strength = strength
         height, width = (size, size) if isinstance(size, int) else size
         if strength == "dense":
             raise ValueError("augmentation 'dense' moves images with their label maps: it is for dense tasks")
         smallest = {"none": 1.0, "light": 0.6, "simclr": 0.3}[strength]
-        geometry: list[Any] = [K.RandomResizedCrop((height, width), scale=(smallest, 1.0))]
-        if flip:
-            geometry.append(K.RandomHorizontalFlip())
-        self.geometry = K.AugmentationSequential(*geometry)
+        crop = K.RandomResizedCrop((height, width), scale=(smallest, 1.0))
+        self.geometry = K.AugmentationSequential(crop, K.RandomHorizontalFlip())
         self.colour = K.AugmentationSequential(*self._colour_steps(channels, min(height, width)))
 
     @staticmethod
@@ -81,6 +79,63 @@ class Augment(nn.Module):
         return self.recolour(moved_x), moved_y
 
 
+class Mask(nn.Module):
+    """Random views of spectrograms [n, 1, bands, frames] in [0, 1]: neither mirrored nor moved in pitch.
+
+    Each is cropped in time, stretched back to its width, and then loses one run of bands and one of frames, each of a
+    width drawn evenly from 0 up to a bound, at a place drawn evenly, and set to the spectrogram's own mean. This is
+    SpecAugment (Park et al., Interspeech 2019), which normalises to mean 0 and masks with 0, with a crop for its time
+    warping. Bounds of `simclr`: 27 of 80 bands (policy LB) and a fifth of the frames (the bound p of policies SM and
+    SS) [PAPER, both]; of `light`: half of these (ours). The crop keeps 60 % of the time at least, under `light` 80 %
+    (ours).
+    """
+
+    BOUNDS: ClassVar[dict[Strength, tuple[float, float, float]]] = {
+        "none": (1.0, 0.0, 0.0),
+        "light": (0.8, 27 / 160, 0.1),
+        "simclr": (0.6, 27 / 80, 0.2),
+    }
+    """Share of the time that a crop keeps at least; of the bands, and of the frames, that a mask hides at most."""
+
+    def __init__(self, strength: Strength) -> None:
+        super().__init__()
+        if strength not in self.BOUNDS:
+            raise ValueError(f"augmentation '{strength}' is not for spectrograms: {', '.join(self.BOUNDS)}")
+        self.strength = strength
+        self.kept, self.bands, self.frames = self.BOUNDS[strength]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.view(x)[0]
+
+    @torch.no_grad()
+    def view(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Augment.view`."""
+        move = torch.eye(2, 3, device=x.device).repeat(len(x), 1, 1)
+        if self.strength == "none":
+            return x, move
+        kept = 1 - (1 - self.kept) * torch.rand(len(x), device=x.device)
+        move[:, 0, 0] = kept
+        move[:, 0, 2] = (1 - kept) * (2 * torch.rand(len(x), device=x.device) - 1)
+        return self.recolour(moved(x, move)), move
+
+    @torch.no_grad()
+    def recolour(self, x: Tensor) -> Tensor:
+        """The masks alone."""
+        if self.strength == "none":
+            return x
+        hidden = _runs(x, 2, self.bands)[:, None, :, None] | _runs(x, 3, self.frames)[:, None, None, :]
+        return torch.where(hidden, x.mean((1, 2, 3), keepdim=True), x)
+
+
+def _runs(x: Tensor, axis: int, most: float) -> Tensor:
+    """[n, length of this axis of x] bool: one run each, of a width from 0 to `most` of the length."""
+    n, length = len(x), x.shape[axis]
+    width = (torch.rand(n, 1, device=x.device) * most * length).round()
+    start = torch.rand(n, 1, device=x.device) * (length - width)
+    place = torch.arange(length, device=x.device) + 0.5
+    return (place >= start) & (place < start + width)
+
+
 class Corrupt(nn.Module):
     """Random views of vectors: each entry, with a probability, is replaced by that entry of a random row of the batch.
 
@@ -113,9 +168,14 @@ class Corrupt(nn.Module):
         return self(x)
 
 
-def augmentation(strength: Strength, shape: tuple[int, ...], flip: bool = True) -> Augment | Corrupt:
-    """Random views of items of this shape: (channels, h, w) of images, (d,) of vectors."""
-    return Corrupt(strength) if len(shape) == 1 else Augment(strength, shape[0], shape[1:], flip)
+def augmentation(strength: Strength, shape: tuple[int, ...], flip: bool = True) -> Augment | Mask | Corrupt:
+    """Random views of items of this shape: (channels, h, w) of images, (d,) of vectors.
+
+    flip: False for spectrograms, where left and right differ in meaning.
+    """
+    if len(shape) == 1:
+        return Corrupt(strength)
+    return Augment(strength, shape[0], shape[1:]) if flip else Mask(strength)
 
 
 def _relative(matrix: Tensor, height: int, width: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xkd_bench.augment import Augment, Corrupt, Strength, augmentation, moved
+from xkd_bench.augment import Augment, Corrupt, Mask, Strength, augmentation, moved
 from xkd_bench.methods.base import Batch
 from xkd_bench.models.teachers import TeacherEncoder, to_float
 from xkd_bench.sampling import PairSampler
@@ -51,7 +51,7 @@ class PairBatches:
         self.strength = strength
         self.augment = augmentation(strength, images.shape[1:], flip)
         self._known: Known | None = None
-        self._teacher: tuple[TeacherEncoder, NDArray[np.generic], Augment | Corrupt, int] | None = None
+        self._teacher: tuple[TeacherEncoder, NDArray[np.generic], Augment | Mask | Corrupt, int] | None = None
 
     def show_features(self, known: Known) -> None:
         """Let methods see what the teacher says of source items, computed once."""

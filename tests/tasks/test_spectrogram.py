@@ -69,3 +69,17 @@ def test_short_sounds_are_repeated_and_long_ones_cut():
     for quiet in (slice(19, 29), slice(52, 61)):
         assert (picture[:, quiet] == 0).all()
     assert np.array_equal(spectrogram(half, 0.4, 32), spectrogram(half[: int(0.4 * RATE)], 0.4, 32))
+
+
+def test_padded_sounds_are_followed_by_silence():
+    half = tone(500, 0.5)
+    picture = spectrogram(half, 1.0, (64, 98), "padded")[0]
+    assert picture.shape == (64, 98)
+    assert (picture[:, :48].max(0) > 200).all()
+    assert (picture[:, 51:] == 0).all()
+    frames = log_mel(np.pad(half, (0, RATE // 2)))
+    assert frames.shape == picture.shape, "at its own size nothing is averaged"
+    scaled = (frames - np.log(OFFSET)) / (6.0 - np.log(OFFSET)) * 255
+    assert np.abs(scaled[::-1] - picture).max() <= 0.5 + 1e-4
+    longer = np.concatenate([half, tone(900, 3)])
+    assert np.array_equal(spectrogram(longer, 0.5, 32, "padded"), spectrogram(half, 0.5, 32))

@@ -14,7 +14,7 @@ from xkd_bench.tasks._modalities import Modality, modality, no_good, read_side
 from xkd_bench.tasks._pictures import UnreadableError, say_skipped, twins, unreadable
 from xkd_bench.tasks._rasterise import count
 from xkd_bench.tasks._table import Side, Table
-from xkd_bench.tasks.base import Card, Items, Progress, Split, Task, TaskData, check_split
+from xkd_bench.tasks.base import Card, Items, Progress, Size, Split, Task, TaskData, check_split
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Listed(Task):
         )
         self.card = replace(card, source_kind=self.source.kind, target_kind=self.target.kind)
 
-    def load(self, source_size: int, target_size: int, progress: Progress | None = None) -> "ListedData":
+    def load(self, source_size: Size, target_size: Size, progress: Progress | None = None) -> "ListedData":
         """Decode all files, or read them from the cache. Raises UsageError that names the unreadable ones."""
         table, skipped = self._without_bad() if self.skip_bad else (self.table, ())
         add = count(len(table.source.files) + len(table.target.files), progress)

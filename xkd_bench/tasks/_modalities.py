@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._pictures import Reader, decoded, pictures, square, unreadables
-from xkd_bench.tasks._spectrogram import RATE, spectrogram
+from xkd_bench.tasks._spectrogram import PARAMETERS, RATE, Short, grid, spectrogram
+from xkd_bench.tasks.base import Size
 
 Kind = Literal["image", "audio", "vector"]
 FRAMES = 12
@@ -24,13 +25,14 @@ _AUDIO = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aiff", ".aif", ".a
 class Modality:
     """kind: what the items are to networks. each: items of a file (frames of a clip). media: what is read of the files.
 
-    seconds: of sound, from the start.
+    seconds: of sound, from the start; short: what becomes of a shorter one.
     """
 
     kind: Kind
     media: Literal["image", "video", "audio", "array"]
     each: int = 1
     seconds: float = 10.0
+    short: Short = "repeated"
 
 
 def modality(root: Path, side: str, files: Sequence[str], seconds: float = 10.0) -> Modality:
@@ -60,18 +62,24 @@ def _media(file: str) -> Literal["image", "video", "audio", "array"]:
 
 
 def read_side(
-    found: Modality, name: str, root: Path, files: Sequence[str], size: int, either: bool, add: Callable[[int], None]
+    found: Modality, name: str, root: Path, files: Sequence[str], size: Size, either: bool, add: Callable[[int], None]
 ) -> tuple[NDArray[Any], str]:
     """Items [n × each, ...] and their sha256. Raises UnreadableError with all files that are no good.
 
     Images and frames: [channels, size, size] uint8. Arrays [d]: float32; arrays [c, h, w] uint8: fitted to the square
-    as images are. Sounds: log-mel spectrograms [1, size, size] uint8 (`_spectrogram`).
+    as images are. Sounds: log-mel spectrograms [1, height, width] uint8 (`_spectrogram`), the only ones that need not
+    be square.
     """
+    if isinstance(size, tuple) and found.media != "audio":
+        raise UsageError(f"{found.media} items are read as squares: give one number of pixels")
+    high, wide = grid(size)
     if found.media == "image":
-        return pictures(name, root, files, size, either, add)
+        return pictures(name, root, files, high, either, add)
     shape, read = _reader(found, root, files, size)
-    what = (found.media, size, found.each, found.seconds)
-    data, digest = decoded(f"{name}-{size}", root, files, shape, read, add, what=what)
+    what: tuple[object, ...] = (found.media, size, found.each)
+    if found.media == "audio":
+        what += (found.seconds, found.short, PARAMETERS)
+    data, digest = decoded(f"{name}-{high}x{wide}", root, files, shape, read, add, what=what)
     return data.view(np.float32) if found.kind == "vector" else data, digest
 
 
@@ -81,16 +89,19 @@ def no_good(found: Modality, name: str, root: Path, files: Sequence[str]) -> lis
     return unreadables(name, root, files, shape, read, (found.media,))
 
 
-def _reader(found: Modality, root: Path, files: Sequence[str], size: int) -> tuple[tuple[int, ...], Reader]:
+def _reader(found: Modality, root: Path, files: Sequence[str], size: Size) -> tuple[tuple[int, ...], Reader]:
     """The shape of what a file holds, in bytes, and what reads it."""
+    high, wide = grid(size)
     if found.media == "video":
-        return (found.each, 3, size, size), lambda path: frames(path, found.each, size)
+        return (found.each, 3, high, wide), lambda path: frames(path, found.each, high)
     if found.media == "audio":
-        return (1, 1, size, size), lambda path: spectrogram(sound(path, RATE), found.seconds, size)[None]
+        return (1, 1, high, wide), lambda path: spectrogram(
+            sound(path, RATE), found.seconds, (high, wide), found.short
+        )[None]
     first = next((array for file in files if (array := _peek(root / file)) is not None), np.zeros(1))
     if found.kind == "vector":
         return (1, 4 * len(first)), _vector
-    return (1, len(first), size, size), lambda path: _planes_of(path, size)
+    return (1, len(first), high, wide), lambda path: _planes_of(path, high)
 
 
 def _peek(path: Path) -> NDArray[Any] | None:

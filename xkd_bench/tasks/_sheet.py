@@ -1,5 +1,6 @@
 """Contact sheets: what a student is shown as pairs, to be looked at."""
 
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ _INK, _FAINT = "#222222", "#8a8a8a"
 def contact_sheet(data: TaskData, split: Split, path: Path, columns: int = 3, rows: int = 6, seed: int = 0) -> Path:
     """Write a PNG of pairs: source items, an arrow, target items of the same concept, its name and its class.
 
-    Concepts are drawn at random, in turn from each class; up to two items of each side are shown. Vectors are grids of
-    grey, row by row. Of a dense task: both pictures and the label map (`dense_sheet`). Returns `path`.
+    Concepts are drawn at random, in turn from each class, again where they are few; up to two items of each side are
+    shown. Vectors are grids of grey, row by row. Of a dense task: both pictures and the label map (`dense_sheet`).
+    Returns `path`.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -28,7 +30,8 @@ def contact_sheet(data: TaskData, split: Split, path: Path, columns: int = 3, ro
     pen = ImageDraw.Draw(sheet)
     name_font, class_font = ImageFont.load_default(15), ImageFont.load_default(12)
     rng = generator(seed, "sheet")
-    for i, concept in enumerate(_chosen(data, split, columns * rows, rng)):
+    chosen = _chosen(data, split, columns * rows, rng)
+    for i, concept in enumerate(islice(cycle(chosen), columns * rows)):
         x, y = 28 + i % columns * width, 14 + i // columns * height
         left = _some(data.source, split.pairs_source, concept, rng)
         right = _some(data.target, split.pairs_target, concept, rng)

@@ -1,9 +1,12 @@
 """Sounds as log-mel spectrograms, with VGGish's parameters (Hershey et al., ICASSP 2017)."""
 
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xkd_bench.tasks.base import Size
 
 RATE = 16_000
 """Samples a second."""
@@ -15,6 +18,9 @@ OFFSET = 0.01
 """Added to magnitudes before the logarithm: what is quieter is as good as silent."""
 LOUDEST = 6.0
 """Log magnitude that becomes 255; silence becomes 0. A sine of full scale is at 4.6 to 5.2."""
+
+PARAMETERS = (RATE, WINDOW, HOP, BANDS, LOWEST, HIGHEST, OFFSET, LOUDEST)
+Short = Literal["repeated", "padded"]
 
 
 def log_mel(wave: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -41,10 +47,11 @@ def _triangles() -> NDArray[np.float64]:
     return np.maximum(0, np.minimum(rising, falling))
 
 
-def spectrogram(wave: NDArray[np.float32], seconds: float, size: int) -> NDArray[np.uint8]:
-    """[1, size, size]: the first `seconds` as a picture, time to the right, low tones below; black is silence.
+def spectrogram(wave: NDArray[np.float32], seconds: float, size: Size, short: Short = "repeated") -> NDArray[np.uint8]:
+    """[1, height, width]: the first `seconds` as a picture, time to the right, low tones below; black is silence.
 
-    A shorter sound is repeated, as in VGGSound's own loader [CODE hche11/VGGSound].
+    size: of a square's side, or (height, width): bands and frames are averaged, or repeated, to so many. A shorter
+    sound is repeated, as in VGGSound's own loader [CODE hche11/VGGSound], or padded with silence at its end.
     """
     from PIL import Image
 
@@ -53,6 +60,13 @@ def spectrogram(wave: NDArray[np.float32], seconds: float, size: int) -> NDArray
     if not np.isfinite(wave).all():
         raise ValueError("it has samples that are not finite")
     n = round(seconds * RATE)
-    loud = log_mel(np.resize(wave, n)) - np.log(OFFSET)
+    whole = np.resize(wave, n) if short == "repeated" else np.pad(wave[:n], (0, max(0, n - len(wave))))
+    loud = log_mel(whole) - np.log(OFFSET)
     pixels = np.clip(np.rint(loud * (255 / (LOUDEST - np.log(OFFSET)))), 0, 255).astype(np.uint8)[::-1]
-    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((size, size), Image.Resampling.BOX))[None]
+    height, width = grid(size)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BOX))[None]
+
+
+def grid(size: Size) -> tuple[int, int]:
+    """(height, width)"""
+    return size if isinstance(size, tuple) else (size, size)

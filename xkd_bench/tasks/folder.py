@@ -71,8 +71,6 @@ class Folder(Task):
         self._task.skip_bad = self.skip_bad
         if isinstance(self._task, DenseFolder):
             return self._task.load(source_size, target_size, progress)
-        if isinstance(source_size, tuple) or isinstance(target_size, tuple):
-            raise UsageError(f"task '{self.card.name}' reads squares: give one number of pixels")
         return self._task.load(source_size, target_size, progress)
 
 
