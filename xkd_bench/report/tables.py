@@ -52,17 +52,17 @@ def markdown(
 ) -> str:
     """The table in GitHub's Markdown; embeds the picture at `image` and the command that makes it, if given."""
     content = sheet(df, selection_rule, against)
-    lines = [f"# {_md(content.title)}", ""]
-    lines += [f"- **{_md(name)}**: {_md(text)}" for name, text in content.facts]
+    lines = [f"# {md(content.title)}", ""]
+    lines += [f"- **{md(name)}**: {md(text)}" for name, text in content.facts]
     if image:
-        lines += ["", f"![{_md(content.title)}: {_md(_alt(content))}]({image})"]
+        lines += ["", f"![{md(content.title)}: {md(_alt(content))}]({image})"]
     for section in content.scores:
         lines += ["", *_grid(section)]
-    lines += [line for note in (content.legend, *content.notes) if note for line in ("", _md(note))]
+    lines += [line for note in (content.legend, *content.notes) if note for line in ("", md(note))]
     for section in content.gains:
         lines += ["", *_grid(section)]
     if content.gains:
-        lines += ["", _md(content.gains_legend)]
+        lines += ["", md(content.gains_legend)]
     if command:
         lines += ["", "Made by:", "", "```sh", command, "```"]
     return "\n".join(lines) + "\n"
@@ -73,19 +73,19 @@ def _alt(content: Sheet) -> str:
 
 
 def _grid(section: Section) -> list[str]:
-    header = [_md(name) for name in (section.title, *section.header)]
+    header = [md(name) for name in (section.title, *section.header)]
     rule = [":--", *(":--" if name == "verdict" else "--:" for name in section.header)]
     rows = [[_md_cell(cell) for cell in row] for row in section.rows]
     return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
 
 
 def _md_cell(cell: Cell) -> str:
-    value = _md(cell.value)
+    value = md(cell.value)
     text = f"**{value}**" if cell.bold else value
     return text + (f" ± {cell.spread}" if cell.spread else "") + (f" {cell.mark}" if cell.mark else "")
 
 
-def _md(text: str) -> str:
+def md(text: str) -> str:
     """Text that Markdown takes literally, on one line."""
     out = " ".join(text.split())
     for sign in "\\`*_|<>[]":

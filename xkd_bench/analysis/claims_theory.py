@@ -1,0 +1,136 @@
+"""Tests of the theory on this suite's conditions and records: gap and risk, trends, rates, the bound itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from xkd_bench.analysis import conditions
+from xkd_bench.analysis.claims_records import CELL, MIN_SEEDS, Setting, mean_evidence, series
+from xkd_bench.analysis.ledger import Data, Test
+from xkd_bench.analysis.permutation import association, fisher_interval
+from xkd_bench.analysis.verdicts import Evidence, Region, every, missing, t_evidence
+
+MIN_CONDITIONS = 30
+"""For 80 % power at a correlation of 0.5, two-sided 5 % (`power.conditions_needed`): fixed before the data."""
+SCALES = ("raw", "relative", "error_reduction")
+OURS = ("cmc", "cmd")
+WIDTHS = (
+    ("simclr-resnet50-1x", "simclr-resnet50-2x", "simclr-resnet50-4x"),
+    ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"),
+)
+"""Teachers of one design, from narrow to wide."""
+
+
+def gap_relation(definition: str, estimator: str, protocol: str = "linear-eval") -> Test:
+    """Rank correlation, within task, of a gain (or excess risk) with a gap; p by permutation within task."""
+
+    def test(data: Data, region: Region) -> Evidence:
+        what = f"{definition} on {estimator}, {protocol}"
+        found = _relation_rows(data, definition, estimator, protocol)
+        enough = len(found) >= MIN_CONDITIONS
+        if not enough:
+            return missing(f"{MIN_CONDITIONS} conditions with {MIN_SEEDS} seeds; there are {len(found)}", what)
+        out = association(found["gap"], found["gain"], found["family"])
+        low, high = fisher_interval(out.r, out.n - out.groups + 1)
+        note = f"{out.groups} tasks; mean of {' and '.join(OURS)}"
+        return Evidence(out.r, low, high, out.p, out.n, "permutation within task", None, what, note)
+
+    return test
+
+
+def _relation_rows(data: Data, definition: str, estimator: str, protocol: str) -> pd.DataFrame:
+    if data.conditions.empty:
+        return data.conditions
+    df = conditions.check(data.conditions)
+    df = conditions.choose(df, definition=definition, estimator=estimator, protocol=protocol)
+    df = df[df["method"].isin(OURS) & (df["n_seeds"] >= MIN_SEEDS)]
+    return df.groupby(["family", "condition"])[["gain", "gap"]].mean().reset_index()
+
+
+def in_every_scale(estimator: str, protocol: str = "linear-eval") -> Test:
+    """The relation has the claimed sign for raw, relative and error-reduction gains alike."""
+
+    def test(data: Data, region: Region) -> Evidence:
+        found = [gap_relation(scale, estimator, protocol)(data, region) for scale in SCALES]
+        return every(found, region, f"{', '.join(SCALES)} gains on {estimator}, {protocol}")
+
+    return test
+
+
+def bound_holds(data: Data, region: Region) -> Evidence:
+    """In every run, the bound minus the excess risk, in points."""
+    df = data.bounds
+    if df.empty:
+        return missing("the terms of the bound for at least one run")
+    runs = [
+        t_evidence(100 * (row["bound"] - row["excess"]), 100 * row["excess_se"], float("inf"), region, 1, "test items",
+                   "", str(row["condition"]))
+        for row in df.to_dict("records")
+    ]  # fmt: skip
+    return every(runs, region, f"bound − excess risk, κ = 1, {len(df)} runs")
+
+
+def teacher_width(method: str = "cmc") -> Test:
+    """Page's L over blocks of task, student and seed, as the mean rank correlation of score and teacher's width."""
+
+    def test(data: Data, region: Region) -> Evidence:
+        scores = series(data, method, Setting("head"))
+        found = [(names, _blocks(scores, names)) for names in WIDTHS]
+        names, blocks = max(found, key=lambda pair: len(pair[1]))
+        if len(blocks) < MIN_SEEDS:
+            return missing(f"{MIN_SEEDS} seeds of one student with three teachers of one design ({', '.join(names)})")
+        return page(blocks.to_numpy(), region, f"{method}, teachers {', '.join(names)}")
+
+    return test
+
+
+def _blocks(scores: pd.Series[float], names: Sequence[str]) -> pd.DataFrame:
+    """Blocks × teachers, those blocks that have them all."""
+    if scores.empty:
+        return pd.DataFrame(columns=list(names))
+    df = scores.rename("value").reset_index()
+    df["teacher"] = df["teacher"].str.partition(" ")[0]
+    wide = df[df["teacher"].isin(names)].pivot_table(index=[*CELL, "seed"], columns="teacher", values="value")
+    return wide.reindex(columns=list(names)).dropna()
+
+
+def page(x: np.ndarray, region: Region, data: str) -> Evidence:
+    """Page's trend test of blocks x: [blocks, treatments in the claimed order].
+
+    Effect: the mean over blocks of Spearman's correlation of score and order, a linear function of Page's L, so that
+    0 is its mean under no trend. p: two-sided, by scipy's exact or asymptotic distribution of L. Page, J. Amer.
+    Statist. Assoc. 58 (1963) 216-230.
+    """
+    from scipy.stats import page_trend_test, rankdata
+
+    n, k = x.shape
+    effect = float(np.mean([np.corrcoef(rankdata(row), np.arange(k))[0, 1] if np.ptp(row) else 0.0 for row in x]))
+    one = [float(page_trend_test(side).pvalue) for side in (x, x[:, ::-1])]
+    half = 1.96 * np.sqrt(1 / (n * (k - 1)))
+    p = min(1.0, 2 * min(one))
+    return Evidence(effect, max(-1.0, effect - half), min(1.0, effect + half), p, n, "blocks", None, data,
+                    "interval from the null variance of L")  # fmt: skip
+
+
+def label_rate(method: str, shots: Sequence[int]) -> Test:
+    """Exponent b of risk(n) − risk(all labels) ∝ n^b, by least squares of logarithms, a slope for each seed.
+
+    The student is the same for all n: only its head is trained.
+    """
+
+    def test(data: Data, region: Region) -> Evidence:
+        whole = series(data, method, Setting("head"))
+        columns = {n: series(data, method, Setting("head", n)) for n in shots}
+        if whole.empty or any(column.empty for column in columns.values()):
+            return missing(f"linear scores of {method} at {', '.join(map(str, shots))} labels a class and at all")
+        excess = pd.concat({n: whole - column for n, column in columns.items()}, axis=1).dropna()
+        excess = excess[(excess > 0).all(axis=1)]
+        log_n = np.log(np.array(shots, dtype=float))
+        slopes = np.log(excess.to_numpy()) @ (log_n - log_n.mean()) / ((log_n - log_n.mean()) ** 2).sum()
+        rows = excess.index.to_frame(index=False).assign(value=slopes)
+        return mean_evidence(rows, region, f"{method}, exponent over {', '.join(map(str, shots))} labels a class")
+
+    return test

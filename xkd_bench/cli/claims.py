@@ -1,0 +1,76 @@
+"""`xkd-bench claims`: every testable statement of the papers, and what the data say of it."""
+
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xkd_bench.cli.shared import Json, Out
+from xkd_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUDGETS = ("paper", "laptop")
+"""Whose records count, the first that there are records of: `smoke` shows that things run, no more."""
+
+
+def claims(
+    paper: Annotated[
+        str | None, typer.Option("--paper", help="cmcd, af-dcd, lix or csk-net; all, if not given.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what each verdict rests on.")] = False,
+    budget: Annotated[str | None, typer.Option("--budget", help="Whose records count; the largest there is.")] = None,
+    conditions: Annotated[
+        Path | None, typer.Option("--conditions", help="CSV of gains and gaps of conditions.")
+    ] = None,
+    bounds: Annotated[
+        Path | None, typer.Option("--bounds", help="CSV of the bound and the excess risk of runs.")
+    ] = None,
+    out: Out = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Test every claim of the papers, on their printed numbers and on the records here."""
+    from rich.console import Console
+
+    from xkd_bench.analysis.claims import CLAIMS
+    from xkd_bench.analysis.ledger import Data, evaluate
+    from xkd_bench.report import claims as report
+    from xkd_bench.store import Store
+
+    frame, used = of_one_budget(Store(out).frame(), budget)
+    data = Data(frame, _table(conditions), _table(bounds))
+    ledger = evaluate(CLAIMS, data, paper)
+    more = {"paper": paper, "budget": used, "conditions": conditions, "bounds": bounds}
+    words = [f"--{name} {quote(str(value))}" for name, value in more.items() if value is not None]
+    name = f"claims-{paper}" if paper else "claims"
+    files = report.write(ledger, out / "claims", name, " ".join(["xkd-bench claims", *words]))
+    if as_json:
+        typer.echo(ledger.to_json(orient="records", indent=1, double_precision=15))
+        return
+    console = Console()
+    console.print(report.terminal(ledger, explain))
+    console.print("written: " + "  ".join(str(f) for f in files), style="dim", highlight=False)
+
+
+def of_one_budget(frame: "pd.DataFrame", budget: str | None) -> tuple["pd.DataFrame", str | None]:
+    """Scores of one budget, and its name: budgets never mix."""
+    there = [] if frame.empty else sorted(frame["budget"].unique())
+    if budget is None:
+        budget = next((name for name in BUDGETS if name in there), None)
+    elif budget not in there:
+        raise UsageError(f"no records of budget '{budget}': there are {', '.join(there) or 'none'}")
+    return (frame if frame.empty or budget is None else frame[frame["budget"] == budget]), budget
+
+
+def _table(path: Path | None) -> Any:
+    import pandas as pd
+
+    if path is None:
+        return pd.DataFrame()
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{path} cannot be read as CSV: {why}") from error
