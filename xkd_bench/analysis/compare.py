@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xkd_bench.analysis.intervals import TINY, Floats, Nested, half_width, holm, nested, paired_p
-from xkd_bench.analysis.scores import SETTING, reference_of, variants
+from xkd_bench.analysis.scores import SETTING, TARGET, reference_of, variants
 
 __all__ = ["distinguish", "gains", "summarise", "variants"]
 
@@ -75,7 +75,9 @@ def distinguish(df: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
     """Which variants the data tell from the best of their setting: one row for each (variant × setting) with a score.
 
     status: 'best' (highest mean; ties are all best), 'distinguishable' (worse than the best at family-wise level
-    alpha), 'not distinguishable', 'undecided' (fewer than two paired differences), or 'only' (nothing to compare).
+    alpha), 'not distinguishable', 'undecided' (fewer than two paired differences), 'only' (nothing to compare), or
+    'other inputs': networks that were given more than the target, or another modality, do not compete with those that
+    were not, where there are such.
     difference, p, p_holm, n_seeds, n_draws, covers: of best minus variant, on the (seed, draw) that both have.
 
     Each pair of variants gets a paired t test over seeds (over draws with one seed: `covers` says so). Holm's
@@ -84,7 +86,9 @@ def distinguish(df: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
     """
     data = cube(df)
     mean = nested(data.x).mean
-    best = np.argmax(np.where(np.isfinite(mean), mean, -1.0), axis=1)
+    competes = np.isfinite(mean) & (data.variants["inputs"] == TARGET).to_numpy()
+    competes = np.where(competes.any(1, keepdims=True), competes, np.isfinite(mean))
+    best = np.argmax(np.where(competes, mean, -1.0), axis=1)
     tests, p, adjusted, pair = _all_pairs(data.x)
     rows, columns = np.indices(mean.shape)
     k = pair[best[:, None], columns]  # the pair (best, variant); -1 for the best itself
@@ -96,7 +100,8 @@ def distinguish(df: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
     told = (adjusted < alpha) & (difference > 0)
     rest = np.where(np.isnan(p), "undecided", np.where(told, "distinguishable", "not distinguishable"))
     alone = np.isfinite(mean).sum(1, keepdims=True) == 1
-    numbers = {"mean": mean, "status": np.where(alone, "only", np.where(tied, "best", rest)),
+    status = np.where(alone, "only", np.where(tied, "best", rest))
+    numbers = {"mean": mean, "status": np.where(competes, status, "other inputs"),
                "best": data.variants["variant"].to_numpy()[best][:, None].repeat(mean.shape[1], axis=1),
                "difference": difference, "p": p, "p_holm": adjusted,
                "n_seeds": np.where(k < 0, 0, tests.n_seeds[at]),

@@ -41,7 +41,8 @@ def record_list(records: list[dict[str, Any]]) -> Table:
         spec = record["spec"]
         changed = ", ".join(f"{k}={v}" for k, v in record["option_changes"].items())
         method = f"{spec['method']} ({changed})" if changed else spec["method"]
-        score = f"{100 * mean(score['value'] for score in record['scores']):.1f}"
+        first = record["scores"][0].get("inputs")  # of a network that was scored with several, what stands first
+        score = f"{100 * mean(s['value'] for s in record['scores'] if s.get('inputs') == first):.1f}"
         names = (spec["task"], spec["protocol"], spec["budget"], method, spec["teacher"], spec["pairs"])
         table.add_row(record["key"][:8], *names, str(spec["seed"]), score)
     return table
@@ -51,7 +52,8 @@ def _scores(scores: list[dict[str, Any]]) -> Table:
     table = Table("trained", "labels a class", "pairs", "n test", "mean", "each draw", box=None, header_style="bold")
     settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for score in scores:
-        setting = (score["trained"], score["labels_per_class"], score["pair_fraction"])
+        inputs = {"both": ", both inputs", "source": ", source input"}.get(score.get("inputs", ""), "")
+        setting = (score["trained"] + inputs, score["labels_per_class"], score["pair_fraction"])
         settings.setdefault(setting, []).append(score)
     for (trained, labels, fraction), found in settings.items():
         values = [100 * score["value"] for score in found]

@@ -153,6 +153,7 @@ def _legend(marks: pd.DataFrame) -> str:
         how = f"paired t tests over {over}; Holm over all pairs of the column, {100 * ALPHA:g} %"
         words.append(f"{SAME}: not distinguishable from it ({how})")
     words += [f"{UNDECIDED}: too few scores to decide"] * ("undecided" in status)
+    words += ["networks given other inputs than the target alone do not compete"] * ("other inputs" in status)
     return "; ".join(words)
 
 
