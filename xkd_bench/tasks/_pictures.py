@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,7 +214,7 @@ def _read(path: Path, size: int) -> NDArray[np.uint8]:
     return np.asarray(fitted).transpose(2, 0, 1)
 
 
-def open_image(path: Path) -> "Image":
+def open_image(path: Path | IO[bytes]) -> "Image":
     """An image of 8 bits a channel, the right way up: transparency laid on white, of 16 bits the upper 8."""
     from PIL import Image, ImageOps
 
