@@ -24,7 +24,7 @@ HEIGHT, WIDTH = 120, 160
 NEAR, FAR = 0.05, 8.0
 """Of the camera's frustum, metres."""
 STEP = 1e-4
-"""Metres that depth is kept in: 16 bits reach 6.55 m, and no room is as long."""
+"""Metres that depth is kept in: 16 bits reach 6.55 m, and no room is that long."""
 _WALL, _LEG, _THICK, _HIGH = 0.1, 0.05, 0.04, 2.5
 _TEXTURE = 128
 
@@ -67,9 +67,10 @@ class Renderer:
         )  # fmt: skip
         table = np.zeros(max(instance) + 2, np.uint8)  # the last, -1, is where nothing is: seen as the room
         table[list(instance)] = list(instance.values())
+        steps = np.minimum(np.rint(metres(np.asarray(depth)) / STEP), 65535)
         return {
             "rgb": np.asarray(pixels, np.uint8).reshape(HEIGHT, WIDTH, 4)[:, :, :3],
-            "depth": np.rint(metres(np.asarray(depth)) / STEP).astype(np.uint16).reshape(HEIGHT, WIDTH),
+            "depth": steps.astype(np.uint16).reshape(HEIGHT, WIDTH),
             "instance": table[np.asarray(body).reshape(HEIGHT, WIDTH)],
         }
 
