@@ -34,7 +34,7 @@ class Score:
     split.test; of a dense task float32, each image's mean IoU. chosen: hyper-parameters chosen on validation data, by
     name. validation: accuracy there, NaN where nothing was chosen. inputs: modalities that the network was given.
     details: what lies beneath the number (per-class IoU, pixel accuracy). shown: of a dense task [m, h, w] uint8, the
-    classes predicted of the first few test images, to be looked at; None where none were kept.
+    classes predicted of a few test images, to be looked at; None where none were kept.
     """
 
     trained: str

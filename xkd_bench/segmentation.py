@@ -68,6 +68,12 @@ def confusion(
     return Confusion(counts, np.array(per_image, np.float32))
 
 
+def shown_rows(split: Split, most: int = 8) -> Index:
+    """The test images whose predicted label maps are kept: so many, evenly spaced, for neighbours are often alike."""
+    places = np.linspace(0, len(split.test) - 1, min(most, len(split.test))).round().astype(int)
+    return split.test[places]
+
+
 @torch.no_grad()
 def predicted(predict: Predict, data: TaskData, rows: Index, device: torch.device) -> NDArray[np.uint8]:
     """[n, h, w]: the classes of these images, at the size of their label maps."""

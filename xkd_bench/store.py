@@ -106,7 +106,7 @@ class Store:
         return np.unpackbits(packed, axis=1, count=n_test).astype(bool)
 
     def shown(self, key: str) -> "dict[int, np.ndarray]":
-        """The classes predicted of the first few test images, [m, h, w] uint8, by those of a record's scores (by their
+        """The classes predicted of a few test images, [m, h, w] uint8, by those of a record's scores (by their
         place) that kept them; none but of dense tasks."""
         import numpy as np
 

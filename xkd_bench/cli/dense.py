@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from xkd_bench.report.panels import Column
     from xkd_bench.store import Store
 
-IMAGES = 6
-
 
 def beside(frame: "pd.DataFrame", out: Path, name: str) -> list[Path]:
     """Write `out/tables/name`-classes.md and, where label maps were kept and the data is here, `name`-panels.png."""
@@ -77,8 +75,9 @@ def _panels(named: "pd.DataFrame", records: dict[str, Any], store: "Store") -> b
 
 def _columns(data: Any, seed: int, predicted: list[tuple[str, Any]]) -> "list[Column]":
     from xkd_bench.report.panels import Column, painted, picture
+    from xkd_bench.segmentation import shown_rows
 
-    items = data.split(seed).test[:IMAGES].tolist()
+    items = shown_rows(data.split(seed)).tolist()
     truth = [data.maps.data[i] for i in items]
     palette, scored = data.maps.palette, [label != data.maps.ignore for label in truth]
     columns = [
@@ -87,6 +86,6 @@ def _columns(data: Any, seed: int, predicted: list[tuple[str, Any]]) -> "list[Co
         Column("label", [painted(t, palette, s) for t, s in zip(truth, scored, strict=True)], sharp=True),
     ]
     for variant, maps in predicted:
-        pictures = [painted(p, palette, s) for p, s in zip(maps[:IMAGES], scored, strict=True)]
+        pictures = [painted(p, palette, s) for p, s in zip(maps, scored, strict=True)]
         columns.append(Column(variant, pictures, sharp=True))
     return columns

@@ -27,6 +27,7 @@ from xkd_bench.segmentation import (
     frozen_maps,
     predicted,
     scored_classes,
+    shown_rows,
 )
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
@@ -41,9 +42,6 @@ from xkd_bench.stages.dense_teacher import dense_teacher, says_of
 from xkd_bench.stages.kept import read_scores, write_scores
 from xkd_bench.tasks.base import Index
 from xkd_bench.training import fit
-
-SHOWN = 8
-"""Test images whose predicted label maps are kept."""
 
 
 def dense_scores(run: Context) -> Iterator[tuple[float, Score]]:
@@ -149,7 +147,7 @@ def _score(
     seconds: float,
 ) -> Score:  # fmt: skip
     found = confusion(predict, run.data, run.split.test, len(run.split.classes), run.device)
-    shown = predicted(predict, run.data, run.split.test[:SHOWN], run.device) if trained == "all" else None
+    shown = predicted(predict, run.data, shown_rows(run.split), run.device) if trained == "all" else None
     return Score(
         trained, per_class, draw, found.mean_iou(scored_classes(run.split)), len(run.split.test), len(rows), {},
         float("nan"), seconds, found.per_image, inputs=inputs, metric="mIoU", details=_details(run, found),
