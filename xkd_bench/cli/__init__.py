@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xkd_bench import __version__
-from xkd_bench.cli import claims, data, gap, list_, run, show, sweep, table
+from xkd_bench.cli import claims, data, gap, list_, report, run, show, sweep, table
 from xkd_bench.errors import TrainingError, UsageError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "table": table.table,
     "gap": gap.gap,
     "claims": claims.claims,
+    "report": report.report,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

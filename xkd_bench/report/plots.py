@@ -1,7 +1,8 @@
-"""Plots of scores as PNG and SVG. Figures only, drawn with Agg; no global state."""
+"""Plots of scores as PNG, SVG and PDF. Figures only, drawn with Agg; no global state."""
 
 import io
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -41,6 +42,12 @@ def png(fig: Figure) -> bytes:
 def svg(fig: Figure) -> bytes:
     """The figure as SVG with fixed ids and no date; letters are outlines, so it looks the same everywhere."""
     return _saved(fig, "svg", {"Date": None, "Creator": None}, dpi=72)
+
+
+def pdf(fig: Figure) -> bytes:
+    """The figure as PDF without a date, its letters in an embedded TrueType font."""
+    with mpl.rc_context({"pdf.fonttype": 42}):
+        return _saved(fig, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}, dpi=72)
 
 
 def _saved(fig: Figure, kind: str, metadata: dict[str, None], dpi: float) -> bytes:

@@ -9,6 +9,7 @@ from rich.text import Text
 from xkd_bench.analysis.compare import distinguish, gains, summarise, variants
 from xkd_bench.report.latex import document
 from xkd_bench.report.sheet import Cell, Section, Sheet, sheet
+from xkd_bench.report.words import listing
 
 SELECTION = "hyper-parameters chosen on validation data only"
 
@@ -69,7 +70,7 @@ def markdown(
 
 
 def _alt(content: Sheet) -> str:
-    return ", ".join(row[0].value for section in content.scores[:1] for row in section.rows)
+    return listing([row[0].value for section in content.scores[:1] for row in section.rows])
 
 
 def _grid(section: Section) -> list[str]:
@@ -106,6 +107,11 @@ LEADING = ["quantity", "variant", "minuend", "subtrahend", "trained", "labels_pe
 
 
 def csv(df: pd.DataFrame, selection_rule: str = SELECTION, against: str = "ssl") -> str:
+    """`long` as CSV."""
+    return str(long(df, selection_rule, against).to_csv(index=False, lineterminator="\n", float_format="%.10g"))
+
+
+def long(df: pd.DataFrame, selection_rule: str = SELECTION, against: str = "ssl") -> pd.DataFrame:
     """Every number of the table, long: one row for each score, gain and part of a gain, facts repeated in each.
 
     quantity: 'accuracy' (or the metric's name), 'gain', 'knowledge', 'pairing', 'objective'; numbers are fractions.
@@ -118,10 +124,10 @@ def csv(df: pd.DataFrame, selection_rule: str = SELECTION, against: str = "ssl")
     gained = gains(df, against).rename(columns={"part": "quantity", "difference": "mean", "sd": "sd_seeds"})
     gained.loc[gained["n_seeds"] == 1, "sd_draws"] = gained["sd_seeds"]
     gained.loc[gained["n_seeds"] == 1, "sd_seeds"] = float("nan")
-    long = pd.concat([scores, gained], ignore_index=True) if len(gained) else scores
+    rows = pd.concat([scores, gained], ignore_index=True) if len(gained) else scores
     digests = [digest[:12] for digest in sorted(named["data_digest"].unique())]
     facts = {name: named[name].iloc[0] for name in FACTS}
-    long = long.assign(**facts, data_digest=" ".join(digests), selection_rule=selection_rule)
+    rows = rows.assign(**facts, data_digest=" ".join(digests), selection_rule=selection_rule)
     rest = ["role", "method", "option_changes", "provenance", "teacher", "pairs", "student"]
-    columns = [name for name in (*LEADING, *NUMBERS, *rest, *FACTS, "data_digest", "selection_rule") if name in long]
-    return str(long[columns].to_csv(index=False, lineterminator="\n", float_format="%.10g"))
+    columns = [name for name in (*LEADING, *NUMBERS, *rest, *FACTS, "data_digest", "selection_rule") if name in rows]
+    return rows[columns]

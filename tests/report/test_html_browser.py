@@ -1,0 +1,72 @@
+"""The page in a real browser: silent, whole, never wider than the window, light and dark, on paper."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.report.test_html import whole
+from xkd_bench.report.html import write
+
+CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")]
+WIDTHS = (390, 1280)
+HARNESS = """<!DOCTYPE html><link rel="icon" href="data:,"><body>{frames}<script>
+addEventListener("load", () => {{
+  const found = [...document.querySelectorAll("iframe")].map(frame => {{
+    const d = frame.contentDocument, root = d.documentElement;
+    const size = svg => {{ const box = svg.getBoundingClientRect(); return [box.width, box.height]; }};
+    return {{
+      width: frame.clientWidth, inner: root.clientWidth, scroll: Math.max(root.scrollWidth, d.body.scrollWidth),
+      plots: [...d.querySelectorAll("svg.plot")].map(size),
+      ground: getComputedStyle(d.body).backgroundColor, ink: getComputedStyle(d.body).color,
+      line: getComputedStyle(d.querySelector("svg.plot path[style*=stroke]")).stroke,
+    }};
+  }});
+  document.body.innerHTML = "<pre id=found></pre>";
+  document.getElementById("found").textContent = JSON.stringify(found);
+}});
+</script></body>"""
+
+
+def browse(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+               "--enable-logging=stderr", "--virtual-time-budget=10000", *options]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return write(whole(), tmp_path_factory.mktemp("page") / "report.html")[-1]
+
+
+@pytest.mark.parametrize(("scheme", "number"), [("dark", 0), ("light", 1)])
+def test_every_figure_is_there_and_nothing_is_wider_than_the_window(page: Path, scheme: str, number: int):
+    text = html.escape(page.read_text(), quote=True)
+    frames = "".join(f'<iframe srcdoc="{text}" style="width:{w}px;height:900px;border:0"></iframe>' for w in WIDTHS)
+    harness = page.with_name(f"{scheme}.html")
+    harness.write_text(HARNESS.format(frames=frames))
+    done = browse(f"--blink-settings=preferredColorScheme={number}", "--dump-dom", harness.as_uri())
+    assert "CONSOLE" not in done.stderr
+    written = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
+    assert written
+    found = json.loads(html.unescape(written[1]))
+    assert [frame["width"] for frame in found] == list(WIDTHS)
+    for frame in found:
+        assert frame["scroll"] <= frame["width"]
+        assert len(frame["plots"]) == 5
+        assert all(width > 300 and height > 80 for width, height in frame["plots"])
+        assert frame["ground"] == {"dark": "rgb(22, 24, 29)", "light": "rgb(255, 255, 255)"}[scheme]
+
+
+def test_it_prints(page: Path):
+    target = page.with_name("report.pdf")
+    done = browse("--no-pdf-header-footer", f"--print-to-pdf={target}", page.as_uri())
+    assert "CONSOLE" not in done.stderr
+    content = target.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 5

@@ -1,0 +1,84 @@
+"""Sections that need more than scores: the claims ledger, rankings over tasks; and the command."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.cli.program import xkd
+from tests.report.frames import study
+from tests.report.test_html import RULE, Page, scores
+from xkd_bench.report import plots
+from xkd_bench.report.html import Study, build
+from xkd_bench.report.html.rankings import FEWEST, rankable
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch):
+    monkeypatch.setattr(plots, "png", lambda figure: b"\x89PNG")
+    monkeypatch.setattr(plots, "pdf", lambda figure: b"%PDF")
+
+
+def tasks(number: int) -> list[tuple[str, pd.DataFrame]]:
+    """One protocol and setting on several tasks; cmc is best on each by construction, ssl last."""
+    shape = {"shots": (None,), "draws": 1, "trained": ("head",)}
+    return [(f"t{i}", study(("cmc", "cmd", "ssl"), rng=i, task=f"t{i}", **shape)) for i in range(number)]
+
+
+def test_ranks_need_enough_tasks_and_leave_out_who_lacks_one():
+    assert not list(rankable(tasks(FEWEST - 1)))
+    parts = tasks(FEWEST)
+    parts[0] = ("t0", parts[0][1][parts[0][1]["method"] != "cmd"])
+    ((_, title, means),) = rankable(parts)
+    assert title == "Few-shot evaluation, laptop budget: linear, all labels"
+    assert list(means.columns) == ["cmc", "ssl"]
+    for name, df in parts:
+        mean = df[df["method"] == "cmc"].groupby("seed")["value"].mean().mean()
+        assert means.loc[name, "cmc"] == pytest.approx(mean)
+
+
+def test_ranks_of_the_page_are_those_of_the_means():
+    pytest.importorskip("xkd_bench.report.ranking")
+    parts = tasks(4)
+    text, numbers, files = build(Study(pd.concat([df for _, df in parts]), parts, [], RULE))
+    (block,) = json.loads(numbers)["rankings"]
+    ((_, _, means),) = rankable(parts)
+    expected = means.rank(axis=1, ascending=False).mean()
+    assert block["ranks"] == pytest.approx(expected.to_dict())
+    shown = {row[0]: float(row[1]) for row in block["tables"][0]["groups"][0]["rows"]}
+    assert shown == pytest.approx(expected.to_dict(), abs=0.005)
+    assert f"tables/{block['name']}.csv" in files
+    assert any(attrs["href"] == "#rankings" for attrs, _ in Page(text).of("a"))
+
+
+def test_claims_have_their_verdicts_in_words_and_what_they_lack():
+    pytest.importorskip("xkd_bench.report.claims")
+    shared = {"paper": "cmcd", "kind": "suite", "source": "Table 1", "statistic": "difference", "unit": "points",
+              "claimed": "≥ 0 points", "family": "f", "n": 3, "basis": "seeds", "data": "d", "note": ""}  # fmt: skip
+    numbers = {"effect": 1.5, "low": 0.5, "high": 2.5, "p": 0.01, "p_holm": 0.02, "p_bh": 0.02, "missing": ""}
+    none = dict.fromkeys(("effect", "low", "high", "p", "p_holm", "p_bh"), float("nan"))
+    ledger = pd.DataFrame([
+        shared | numbers | {"claim": "a", "statement": "a <b>", "verdict": "supported"},
+        shared | none | {"claim": "b", "statement": "b", "verdict": "undecided", "missing": "xkd-bench sweep table1"},
+    ])  # fmt: skip
+    df = scores()
+    text, found, files = build(Study(df, [("one", df)], [], RULE, ledger=ledger, ledger_command="xkd-bench claims"))
+    told = json.loads(found)["claims"]
+    assert [row["verdict"] for row in told["claims"]] == ["supported", "undecided"]
+    assert told["claims"][1]["effect"] is None
+    rows = Page(text).tables[-1][1:]
+    assert [row[4].split()[-1] for row in rows] == ["supported", "undecided"]
+    assert "1.50 [0.50, 2.50]" in rows[0][2]
+    assert "xkd-bench sweep table1" in rows[1][5]
+    assert "a &lt;b&gt;" in text
+    assert {"tables/claims.csv", "tables/claims.tex"} <= set(files)
+
+
+def test_a_store_without_records_is_one_line(loaded, tmp_path):
+    ended = xkd(loaded, "report", "--out", str(tmp_path))
+    assert ended.code == 2
+    assert (
+        ended.err.strip()
+        == f"xkd-bench: no records in {tmp_path / 'runs'}: run xkd-bench run first, or give another --out"
+    )
+    assert not list(tmp_path.iterdir())
