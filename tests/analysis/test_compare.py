@@ -35,6 +35,8 @@ def test_names_of_teachers_and_students_appear_only_when_there_are_several() -> 
     assert list(variants(frame(two + rest))["variant"]) == [
         *("cmc · imagenet teacher", "cmc · simclr teacher", "cmc · random teacher", "ssl")
     ]
+    usual = [row({**METHODS[name], "teacher": "imagenet"}, 0.4) for name in ("cmd", "cmst")]
+    assert list(variants(frame(two + usual))["variant"]) == ["cmc", "cmc · simclr teacher", "cmd", "cmst"]
     students = [row(METHODS["ssl"], 0.5, student=name) for name in ("small", "large")]
     assert list(variants(frame(students))["variant"]) == ["ssl · large student", "ssl · small student"]
     assert list(variants(frame(two[:1] + rest))["variant"]) == ["cmc", "cmc · random teacher", "ssl"]

@@ -67,9 +67,9 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
 
     Adds three columns:
     variant: the row's label: the method, its changed options in brackets, `· random teacher` and `· shuffled pairs`
-        for the controls, `· both inputs` or `· source input` where the network saw those, and the teacher's or
-        student's name where the table has several of them. `sup-ft` with `trained='head'` is an untrained frozen
-        encoder: `random features`, the floor.
+        for the controls, `· both inputs` or `· source input` where the network saw those, the teacher's name where it
+        is not the usual one, and the student's where the table has several. `sup-ft` with `trained='head'` is an
+        untrained frozen encoder: `random features`, the floor.
     role: 'method' (under test), 'control', 'reference' (ssl, pressl, sup-ft, teacher) or 'floor': also the order of
         rows.
     order: int, rank of the variant in the table.
@@ -80,14 +80,13 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
     out[["teacher", "provenance"]] = out[["teacher", "provenance"]].astype(object).fillna("").astype(str)
     out[["value", "pair_fraction"]] = out[["value", "pair_fraction"]].astype(float)
     out.loc[out["method"].isin(REFERENCES), "teacher"] = ""  # references have none, whatever the run was told
-    trained = out.loc[~out["teacher"].isin(NO_TEACHER) & ~out["teacher"].map(is_random), "teacher"]
-    show_teacher = trained.nunique() > 1
+    usual = usual_teacher(out["teacher"])
     show_student = out["student"].nunique() > 1
     identity = ["method", "options", "option_changes", "teacher", "pairs", "student", "init", "inputs", "trained"]
     kinds = out[identity].drop_duplicates()
     named = []
     for row in kinds.itertuples(index=False, name=None):
-        named.append((*row, *_name(dict(zip(identity, row, strict=True)), show_teacher, show_student)))
+        named.append((*row, *_name(dict(zip(identity, row, strict=True)), usual, show_student)))
     names = pd.DataFrame(named, columns=[*identity, "variant", "role", "rank"])
     ranks = {rank: i for i, rank in enumerate(sorted(set(names["rank"])))}
     names["order"] = names.pop("rank").map(ranks)
@@ -116,6 +115,13 @@ def reference_of(df: pd.DataFrame, against: str) -> str:
     return "sup-ft" if against == "ssl" and (df["metric"] == "mIoU").all() else against
 
 
+def usual_teacher(teachers: "pd.Series[Any]") -> str:
+    """The trained teacher of more than half of the scores that have one, which rows need not name; '' if none is."""
+    trained = teachers[~teachers.isin(NO_TEACHER) & ~teachers.map(is_random)]
+    shares = trained.value_counts(normalize=True)
+    return str(shares.index[0]) if len(shares) and shares.iloc[0] > 0.5 else ""
+
+
 def is_random(teacher: str) -> bool:
     """Whether this teacher is a control: a network with random weights (`random`, `random:NETWORK`)."""
     return teacher == "random" or teacher.startswith("random:")
@@ -126,7 +132,7 @@ def random_name(teacher: str) -> str:
     return teacher.replace(":", " ", 1)
 
 
-def _name(run: dict[str, str], show_teacher: bool, show_student: bool) -> tuple[str, str, tuple[Any, ...]]:
+def _name(run: dict[str, str], usual: str, show_student: bool) -> tuple[str, str, tuple[Any, ...]]:
     """Label, role and sort key of one kind of run."""
     changes: dict[str, Any] = json.loads(run["option_changes"] or "{}")
     floor = run["method"] == "sup-ft" and run["trained"] == "head"
@@ -136,7 +142,7 @@ def _name(run: dict[str, str], show_teacher: bool, show_student: bool) -> tuple[
         label += f" ({', '.join(f'{name}={_short(value)}' for name, value in sorted(changes.items()))})"
     parts = [label]
     parts += [f"{random_name(run['teacher'])} teacher"] * random + ["shuffled pairs"] * shuffled
-    if show_teacher and not random and run["teacher"] not in NO_TEACHER:
+    if not random and run["teacher"] not in (*NO_TEACHER, usual):
         parts.append(f"{run['teacher']} teacher")
     parts += [f"{run['init']} start"] * (run["init"] != "random")
     parts += {"both": ["both inputs"], "source": ["source input"]}.get(run["inputs"], [])

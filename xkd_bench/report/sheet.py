@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from xkd_bench.analysis.compare import distinguish, gains, summarise, variants
-from xkd_bench.analysis.scores import NO_TEACHER, TRAINED, is_random, reference_of
+from xkd_bench.analysis.scores import NO_TEACHER, TRAINED, is_random, reference_of, usual_teacher
 from xkd_bench.report.words import count, listing, names_of, points, protocol_title, short_setting, signed, title_of
 
 ALPHA = 0.05
@@ -85,6 +85,8 @@ def _facts(named: pd.DataFrame, selection_rule: str) -> list[tuple[str, str]]:
     origin = {"real": "real data", "rendered": "rendered data", "simulated": "simulated data"}
     made_from = named.loc[named["provenance"] != ""].drop_duplicates(["method", "provenance"])
     teachers = [name for name in names_of(named["teacher"]) if name not in NO_TEACHER and not is_random(name)]
+    if (usual := usual_teacher(named["teacher"])) and len(teachers) > 1:
+        teachers = [f"{usual} where a row names no other", *(name for name in teachers if name != usual)]
     n_test = sorted(named["n_test"].unique())
     size = f"{n_test[0]:,}" + (f" to {n_test[-1]:,}" if len(n_test) > 1 else "")
     return [
@@ -176,22 +178,26 @@ def _notes(summary: pd.DataFrame, gained: pd.DataFrame, against: str) -> tuple[s
 
 
 def _gain_sections(gained: pd.DataFrame, against: str) -> tuple[Section, ...]:
-    """One section a method: a row for each setting, gain and parts in points, and a verdict in words."""
-    sections = []
-    have = gained.loc[gained["part"] == "gain", "variant"].unique()
-    for variant, rows in _with_setting(gained, trained=True).groupby("variant", sort=False):
-        if variant not in have:
-            continue
-        parts = [part for part in PARTS if part in set(rows["part"])]
-        lines = []
-        for setting, of_setting in rows.groupby("setting", sort=False):
-            found = {str(row["part"]): row for row in of_setting.to_dict("records")}
-            if "gain" in found:
-                cells = [_gain(found[part]) if part in found else NONE for part in parts]
-                lines.append((Cell(str(setting)), *cells, Cell(_verdict(found["gain"]))))
-        reference = rows.loc[rows["part"] == "gain", "subtrahend"].iloc[0]
-        sections.append(Section(f"{variant} over {reference}", (*parts, "verdict"), tuple(lines)))
-    return tuple(sections)
+    """Gain and parts in points, and a verdict in words: a section for each method with its settings as rows or, where
+    methods are more than settings, one for each setting with the methods as rows."""
+    rows = _with_setting(gained, trained=True)
+    rows = rows[rows["variant"].isin(rows.loc[rows["part"] == "gain", "variant"])]
+    head, line = "variant", "setting"
+    if rows["variant"].nunique() > max(1, rows["setting"].nunique()):
+        head, line = line, head
+    return tuple(_gain_section(part, str(name), line) for name, part in rows.groupby(head, sort=False))
+
+
+def _gain_section(rows: pd.DataFrame, head: str, line: str) -> Section:
+    parts = [part for part in PARTS if part in set(rows["part"])]
+    out = []
+    for name, of_line in rows.groupby(line, sort=False):
+        found = {str(row["part"]): row for row in of_line.to_dict("records")}
+        if "gain" in found:
+            cells = [_gain(found[part]) if part in found else NONE for part in parts]
+            out.append((Cell(str(name)), *cells, Cell(_verdict(found["gain"]))))
+    reference = rows.loc[rows["part"] == "gain", "subtrahend"].iloc[0]
+    return Section(f"{head} over {reference}", (*parts, "verdict"), tuple(out))
 
 
 def _gain(row: Row) -> Cell:
