@@ -110,7 +110,7 @@ def test_controls_do_not_pass_for_the_method_and_are_used_for_knowledge():
 
 def test_false_claims_come_at_their_level():
     """Six methods alike: what is picked as the best on other seeds is not better on this one."""
-    n, p, picked = 60, [], []
+    n, p = 60, []
     for i in range(n):
         data = Data(
             records(
@@ -119,10 +119,7 @@ def test_false_claims_come_at_their_level():
         )
         found = best_minus_best(data, ("cmc", "cmd"), ("ssl", "cmst", "cmkd", "socket"), LE)
         p.append(mean_evidence(found, MORE, "").p)
-        wide = data.scores.groupby("method")["value"].mean()
-        picked.append(100 * (wide[["cmc", "cmd"]].max() - wide[["ssl", "cmst", "cmkd", "socket"]].max()))
     assert np.mean(np.array(p) < 0.05) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / n)
-    assert np.mean(picked) < -0.1  # picking on the scores themselves favours the side with more candidates
 
 
 def test_fewer_pairs():
@@ -158,7 +155,7 @@ def test_rate_in_labels(exponent, said):
 
 
 def test_page_is_scipys_and_turns_with_the_order():
-    x = [*np.random.default_rng(0).normal(size=(8, 3)), 0, 1, 2]
+    x = np.random.default_rng(0).normal(size=(8, 3)) + np.arange(3)
     up = page(x, Region(low=0, unit=""), "")
     down = page(x[:, ::-1], Region(low=0, unit=""), "")
     assert up.p == pytest.approx(2 * stats.page_trend_test(x).pvalue)

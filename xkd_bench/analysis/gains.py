@@ -40,7 +40,8 @@ def gain_table(
     hierarchical paired bootstrap's over seeds, label draws and test items (`gains_bootstrap`), n_items the fewest
     test items of a seed. A reference that was not run has no rows.
     """
-    data, rows = cube(df), []
+    data = cube(df)
+    rows: list[dict[str, Any]] = []
     found = {} if correct is None else worths(df, correct)
     for reference in dict.fromkeys(reference_of(df, name) for name in against):
         parts = compare.gains(df, reference, confidence)

@@ -41,6 +41,8 @@ class Region:
             return f"≤ {self.high:g}{unit}"
         if self.high == inf:
             return f"≥ {self.low:g}{unit}"
+        if self.low == self.high:
+            return f"= {self.low:g}{unit}"
         if self.low == -self.high:
             return f"0 ± {self.high:g}{unit}"
         return f"{self.low:g} to {self.high:g}{unit}"

@@ -21,9 +21,10 @@ Row = Mapping[Hashable, Any]
 TITLES = {"published": "what is printed, analysed again", "suite": "tested on this suite's records"}
 STYLES = {"supported": "green", "refuted": "red", "undecided": "yellow"}
 LEGEND = (
-    "θ: the quantity, with its 95 % interval (of printed numbers: what rounding leaves open). Supported: θ is in the "
-    "claimed region at 5 % after Holm's correction over the paper's claims of that kind; refuted: it is outside at the "
-    "same level; undecided: neither. p is two-sided, of θ at the region's edge; — where nothing was sampled."
+    "θ: the quantity (accuracies in points) with its 95 % interval (of printed numbers: what rounding leaves open). "
+    "Supported: θ is in the claimed region at 5 %, after Holm's correction over the paper's claims of that kind; "
+    "refuted: it is outside at the same level; undecided: neither. p is two-sided, of θ at the region's edge; — where "
+    "nothing was sampled."
 )
 
 
@@ -40,10 +41,10 @@ def summary(ledger: pd.DataFrame) -> str:
 
 
 def number(value: float) -> str:
-    """Two decimals or three significant digits, a true minus; an em dash where undefined."""
+    """Two decimals, three near zero, none of a whole number; a true minus; an em dash where undefined."""
     if math.isnan(value):
         return "—"
-    text = f"{value:.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.2f}"
+    text = f"{value:.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.{3 if abs(value) < 0.05 else 2}f}"
     return "0" if float(text) == 0 else text.replace("-", "−")
 
 
@@ -72,23 +73,22 @@ def why(row: Row) -> str:
 
 
 def terminal(ledger: pd.DataFrame, explain: bool = False) -> RenderableType:
-    """A table for each paper and kind; `explain` adds under each claim what it rests on or what is missing."""
+    """A table for each paper and kind; `explain` adds under each claim what θ is, what it rests on, what is missing."""
     blocks: list[RenderableType] = [Text(summary(ledger), style="bold")]
     for title, rows in sections(ledger):
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, padding=(0, 1))
-        table.add_column(Text(title, style="italic"), ratio=1)
-        table.add_column("claimed")
-        table.add_column("θ", justify="right")
+        table.add_column("claim", ratio=1)
+        table.add_column("claimed", no_wrap=True)
+        table.add_column("θ", justify="right", no_wrap=True)
         table.add_column("p Holm", justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         for row in rows:
             said = Text(row["statement"])
-            said.append(f" ({row['statistic']}; {row['source']})", style="dim")
-            if explain or row["missing"]:
-                said.append(f"\n{why(row)}", style="dim")
-            table.add_row(said, row["claimed"], found(row), chance(row["p_holm"]),
+            if explain:
+                said.append(f"\nθ is: {row['statistic']} ({row['source']}); {why(row)}", style="dim")
+            table.add_row(said, row["claimed"].removesuffix(" points"), found(row), chance(row["p_holm"]),
                           Text(row["verdict"], style=STYLES[row["verdict"]]))  # fmt: skip
-        blocks += [Text(), table]
+        blocks += [Text(), Text(title, style="italic"), table]
     return Group(*blocks, Text(), Text(LEGEND, style="dim"))
 
 

@@ -34,9 +34,9 @@ def critical_difference_plot(found: Ranks, title: str) -> Figure:
         ax.set_ylim(-(deep + ROW * half + 0.1), 0.75)
         ax.set_xlim(1, len(names))
         ax.plot([1, len(names)], [0, 0], color=INK, linewidth=1, clip_on=False)
-        for rank in range(1, len(names) + 1):
-            ax.plot([rank, rank], [0, 0.07], color=INK, linewidth=1, clip_on=False)
-            ax.text(rank, 0.11, str(rank), ha="center", va="bottom", size=8)
+        for tick in range(1, len(names) + 1):
+            ax.plot([tick, tick], [0, 0.07], color=INK, linewidth=1, clip_on=False)
+            ax.text(tick, 0.11, str(tick), ha="center", va="bottom", size=8)
         ax.plot([1, 1 + found.critical], [0.45, 0.45], color=QUIET, linewidth=1.4, clip_on=False)
         ax.text(1, 0.5, f"critical difference {found.critical:.2f} (Nemenyi)", size=7.5, color=QUIET, va="bottom")
         for i, (first, last) in enumerate(bars):
