@@ -32,12 +32,12 @@ def rankable(comparisons: Comparisons) -> Iterator[tuple[str, str, pd.DataFrame]
     if not parts:
         return
     together = pd.concat(parts, ignore_index=True)
-    for i, (key, part) in enumerate(together.groupby(["protocol", "budget", *SETTING], dropna=False, sort=True)):
+    for i, (_, part) in enumerate(together.groupby(["protocol", "budget", *SETTING], dropna=False, sort=True)):
         means = part.pivot_table(index="task", columns="variant", values="mean").dropna(axis=1)
         if len(means) >= FEWEST and means.shape[1] >= 2:
-            protocol, budget, trained, labels, fraction = key
-            setting = short_setting(labels, float(fraction), str(trained))
-            yield f"ranks-{i + 1}", f"{protocol_title(str(protocol))}, {budget} budget: {setting}", means
+            one = part.iloc[0]
+            setting = short_setting(one["labels_per_class"], float(one["pair_fraction"]), str(one["trained"]))
+            yield f"ranks-{i + 1}", f"{protocol_title(one['protocol'])}, {one['budget']} budget: {setting}", means
 
 
 def table_of(found: Any, title: str, number: int, name: str) -> Table:
