@@ -73,6 +73,12 @@ def test_a_gain_is_supported_and_its_opposite_refuted():
     assert reverse.loc["H2-everywhere", "verdict"] == "refuted"
 
 
+def test_an_even_mix_is_cmcd_as_it_comes():
+    found = verdicts(records({"cmcd": 0.62, "cmc": 0.6, "cmd": 0.64}))
+    assert found.loc["mixing-over-cmc", "verdict"] == "supported"
+    assert found.loc["mixing-over-cmd", "verdict"] == "refuted"
+
+
 def test_within_the_margin_is_refuted_though_above_the_baseline():
     found = verdicts(records({**BASE, "cmc": 0.55, "cmd": 0.545}))
     assert found.loc["over-cmkd-cmc", "effect"] == pytest.approx(1, abs=0.4)

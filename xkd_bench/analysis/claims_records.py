@@ -117,11 +117,11 @@ def each_evidence(differences: pd.DataFrame, region: Region, what: str) -> Evide
     return every(all_of, region, f"{what}; {len(rows)} condition{'s' * (len(rows) != 1)}")
 
 
-def beats(method: str, reference: str, at: Setting, metric: str = "accuracy", **options: str) -> Test:
+def beats(method: str, reference: str, at: Setting, metric: str = "accuracy") -> Test:
     """A method minus another, mean over conditions."""
 
     def test(data: Data, region: Region) -> Evidence:
-        a = series(data, method, at, metric=metric, **options)
+        a = series(data, method, at, metric=metric)
         return mean_evidence(difference(a, series(data, reference, at, metric=metric)), region,
                              f"{method} − {reference}, {at}")  # fmt: skip
 
@@ -206,9 +206,9 @@ def few_shot(method: str, shots: Sequence[int], trained: str, reference: str = "
     return test
 
 
-def dense(method: str, reference: str, **options: str) -> Test:
+def dense(method: str, reference: str) -> Test:
     """Mean IoU of a method minus another's."""
-    return beats(method, reference, FT, metric="mIoU", **options)
+    return beats(method, reference, FT, metric="mIoU")
 
 
 def no_records(what: str) -> Callable[[Data, Region], Evidence]:
