@@ -98,3 +98,11 @@ def test_an_unknown_budget_is_refused(loaded, command):
     ended = xkd(loaded, "data", command, "toy", "--budget", "laptob")
     assert ended.code == 2
     assert "did you mean 'laptop'" in ended.err
+
+
+def test_a_sheet_that_cannot_be_written_is_one_line(loaded, tmp_path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    ended = xkd(loaded, "data", "show", "emoji-sketch", "--budget", "smoke", "--out", str(tmp_path / "out"))
+    assert ended.code == 2
+    assert ended.err.strip().splitlines()[-1].startswith("xkd-bench: cannot write to ")
+    assert "Traceback" not in ended.err

@@ -107,7 +107,11 @@ def show(
     data = _load(tasks.get(name), budget)
     last = name.rstrip("/").rpartition("/")[2] if "/" in name else name
     file = re.sub(r"[^A-Za-z0-9.+_=,@-]+", "-", last.replace(">", "-to-"))
-    typer.echo(f"written: {tasks.contact_sheet(data, data.split(seed), out / 'tasks' / f'{file}.png', seed=seed)}")
+    try:
+        sheet = tasks.contact_sheet(data, data.split(seed), out / "tasks" / f"{file}.png", seed=seed)
+    except OSError as error:
+        raise UsageError(f"cannot write to {out / 'tasks'}: {error.strerror}; choose another --out") from error
+    typer.echo(f"written: {sheet}")
 
 
 def _load(task: "Task", budget: str) -> "TaskData":
