@@ -63,8 +63,8 @@ def test_it_writes_a_table_for_each_protocol_named_after_it(finished):
     assert tables == {"linear-eval-toy-smoke-two.md", "fine-tune-toy-smoke-two.md"}
     rows = json.loads(ended.out)
     assert {(row["protocol"], row["variant"]) for row in rows} == {
-        *(("linear-eval", name) for name in ("cmd", "cmd (form=intra)", "ssl", "random features")),
-        *(("fine-tune", name) for name in ("cmd", "cmd (form=intra)", "ssl", "sup-ft")),
+        *(("linear-eval", name) for name in ("cmd", "cmd (form=intra, include_self=false)", "ssl", "random features")),
+        *(("fine-tune", name) for name in ("cmd", "cmd (form=intra, include_self=false)", "ssl", "sup-ft")),
     }
     assert "xkd-bench sweep " in (out / "tables" / "fine-tune-toy-smoke-two.md").read_text()
 
@@ -100,7 +100,8 @@ def test_what_fails_is_listed_with_exit_1_and_the_rest_is_done(loaded, grid, tmp
     rows = json.loads(ended.out)
     assert {row["variant"] for row in rows} == {"cmd", "ssl", "random features", "sup-ft"}
     assert "xkd-bench: 2 of 8 runs failed" in ended.lines
-    assert [line for line in ended.lines if line.startswith("  cmd · seed 0 · fine-tune · form=intra: ")]
+    failed = "  cmd · seed 0 · fine-tune · form=intra · include_self=False: "
+    assert [line for line in ended.lines if line.startswith(failed)]
     assert "Traceback" not in ended.err
     assert xkd(loaded, "sweep", grid, *CPU, "--out", str(tmp_path), "--json").code == 0  # mended, it does the rest
 

@@ -1,5 +1,7 @@
 """Two real processes with half a batch each give the loss and the gradients of one with all of it."""
 
+import re
+
 import torch
 
 from xkd_bench.losses.gather import gathered
@@ -18,4 +20,5 @@ runpy.run_module("tests.losses.two_processes", run_name="__main__")
 """
     (ended,) = bare.run(code, kill_after=None)
     assert ended.code == 0, ended.err
-    assert sorted(ended.out.splitlines()) == ["rank 0: 20 agree", "rank 1: 20 agree"]
+    # Both write to one stream, and may do so at the same moment.
+    assert sorted(re.findall(r"rank \d: \d+ agree", ended.out)) == ["rank 0: 20 agree", "rank 1: 20 agree"]
