@@ -12,6 +12,7 @@ from xkd_bench.catalogue import DEFAULT_TEACHER, SUPERVISED_TEACHER
 from xkd_bench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from xkd_bench.methods.base import Method
     from xkd_bench.tasks.base import Card
 
 FORMAT = 1
@@ -70,64 +71,27 @@ class RunSpec(BaseModel):
     ) -> "RunSpec":
         """A checked spec. `student` defaults to the budget's, `batch` (of distillation) to its recipe's."""
         from xkd_bench import methods, tasks
-        from xkd_bench.models.conversion import file_digest
-        from xkd_bench.models.encoders import check_student
-        from xkd_bench.models.segmenters import check_segmenter
-        from xkd_bench.models.teachers import takes_vectors, weights_digest
 
-        for kind, name, known in (
-            ("protocol", protocol, protocol_names()),
-            ("budget", budget, budget_names()),
-            ("kind of pairs", pairs, ("true", "shuffled")),
-            ("precision", precision, ("32", "bf16", "16")),
-            ("start of the student (--init)", init, ("random", "source")),
-        ):
-            if name not in known:
-                raise nearest(kind, name, list(known))
-        card = tasks.get(task).card
-        cls_method = methods.get(method)
-        if card.kind not in cls_method.kinds:
-            raise UsageError(f"task '{task}' is for {card.kind}, and method '{method}' is not")
-        if cls_method.protocols is not None and protocol not in cls_method.protocols:
-            raise UsageError(f"method '{method}' is scored by protocol {', '.join(cls_method.protocols)} only")
-        if cls_method.sees != "features" and "vector" in (card.source_kind, card.target_kind):
-            raise UsageError(f"method '{method}' compares feature maps, and vectors, of which '{task}' is, have none")
-        if seed < 0:
-            raise UsageError(f"a seed is 0 or more, got {seed}")
-        if batch is not None and batch < 2:
-            raise UsageError(f"a batch has 2 items or more, got {batch}")
-        plan = load_budget(budget, card.budget_kind)
-        parsed = cls_method.parse_options(method, options or {})
-        student = student or plan.student
-        dense = card.kind == "segmentation"
-        check_segmenter(student) if dense else check_student(student)
-        if dense and init == "source":
-            raise UsageError("--init source is for classification: a dense student starts fresh")
-        file = Path(teacher_weights) if teacher_weights is not None else None
-        if file is not None and teacher is None:
-            raise UsageError(f"--teacher-weights {file}: say with --teacher which network these are weights of")
-        starts_there = (cls_method.init or init) == "source" and file is not None and teacher == student
-        if cls_method.uses_pairs or starts_there:
-            teacher = teacher or _default_teacher(card)
-            _check_teacher(teacher, file, dense)
-            if not dense and takes_vectors(teacher) not in (None, card.source_kind == "vector"):
-                what = ("images", "vectors") if card.source_kind == "vector" else ("vectors", "images")
-                raise UsageError(f"teacher '{teacher}' takes {what[0]}, and the source of '{task}' is {what[1]}")
-        if not cls_method.uses_pairs:
-            # A method that is shown no pairs is the same run whatever the teacher: one key, one result.
-            pairs = "true"
-            if not starts_there:
-                teacher, file = "none", None
-        digest_of = None
-        if file is not None:
-            digest_of = file_digest(file) if dense else weights_digest(str(teacher), file)
-        fields = {
-            "task": task, "method": method, "options": parsed.model_dump(mode="json"), "protocol": protocol,
-            "budget": budget, "teacher": teacher, "pairs": pairs, "student": student, "seed": seed,
-            "precision": precision, "batch": batch, "init": init, "teacher_weights": file,
-            "teacher_digest": digest_of,
-        }  # fmt: skip
-        return cls.model_validate(fields)
+        _check_names(protocol=protocol, budget=budget, pairs=pairs, precision=precision, init=init)
+        _check_numbers(seed, batch)
+        card, cls_method = tasks.get(task).card, methods.get(method)
+        student = student or load_budget(budget, card.budget_kind).student
+        _check_fit(task, card, method, cls_method, protocol, student, init)
+        given = Path(teacher_weights) if teacher_weights is not None else None
+        if given is not None and teacher is None:
+            raise UsageError(f"--teacher-weights {given}: say with --teacher which network these are weights of")
+        # A method that is shown no pairs is the same run whatever the teacher, unless its student starts from it.
+        starts_there = (cls_method.init or init) == "source" and given is not None and teacher == student
+        taught = cls_method.uses_pairs or starts_there
+        teacher, given = (teacher or _default_teacher(card), given) if taught else ("none", None)
+        if taught:
+            _check_teacher(task, card, teacher, given)
+        return cls.model_validate({
+            "task": task, "method": method, "protocol": protocol, "budget": budget, "student": student, "seed": seed,
+            "options": cls_method.parse_options(method, options or {}).model_dump(mode="json"),
+            "teacher": teacher, "pairs": pairs if cls_method.uses_pairs else "true", "precision": precision,
+            "batch": batch, "init": init, "teacher_weights": given, "teacher_digest": _digest_of(card, teacher, given),
+        })  # fmt: skip
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
@@ -164,16 +128,72 @@ def _default_teacher(card: "Card") -> str:
     return "simclr" if card.source_kind == "vector" else DEFAULT_TEACHER
 
 
-def _check_teacher(name: str, weights: Path | None, dense: bool) -> None:
-    """Raise UsageError if no teacher has this name, or its weights cannot be had."""
+def _check_names(**given: str) -> None:
+    """Raise UsageError at the first that has no such value."""
+    known = {
+        "protocol": ("protocol", protocol_names()),
+        "budget": ("budget", budget_names()),
+        "pairs": ("kind of pairs", ("true", "shuffled")),
+        "precision": ("precision", ("32", "bf16", "16")),
+        "init": ("start of the student (--init)", ("random", "source")),
+    }
+    for field, name in given.items():
+        kind, names = known[field]
+        if name not in names:
+            raise nearest(kind, name, list(names))
+
+
+def _check_numbers(seed: int, batch: int | None) -> None:
+    if seed < 0:
+        raise UsageError(f"a seed is 0 or more, got {seed}")
+    if batch is not None and batch < 2:
+        raise UsageError(f"a batch has 2 items or more, got {batch}")
+
+
+def _check_fit(
+    task: str, card: "Card", method: str, cls_method: "type[Method]", protocol: str, student: str, init: str
+) -> None:
+    """Raise UsageError where task, method, protocol, student and its start do not go together."""
+    from xkd_bench.models.encoders import check_student
+    from xkd_bench.models.segmenters import check_segmenter
+
+    if card.kind not in cls_method.kinds:
+        raise UsageError(f"task '{task}' is for {card.kind}, and method '{method}' is not")
+    if cls_method.protocols is not None and protocol not in cls_method.protocols:
+        raise UsageError(f"method '{method}' is scored by protocol {', '.join(cls_method.protocols)} only")
+    if cls_method.sees != "features" and "vector" in (card.source_kind, card.target_kind):
+        raise UsageError(f"method '{method}' compares feature maps, and vectors, of which '{task}' is, have none")
+    if card.kind != "segmentation":
+        check_student(student)
+        return
+    check_segmenter(student)
+    if init == "source":
+        raise UsageError("--init source is for classification: a dense student starts fresh")
+
+
+def _check_teacher(task: str, card: "Card", name: str, weights: Path | None) -> None:
+    """Raise UsageError if no teacher has this name, its weights cannot be had, or it cannot take the task's source."""
     from xkd_bench.models.conversion import check_file
     from xkd_bench.models.segmenters import check_segmenter
-    from xkd_bench.models.teachers import check_teacher
+    from xkd_bench.models.teachers import RANDOM, check_teacher, takes_vectors
 
-    if not dense:
-        check_teacher(name, weights)
+    if card.kind == "segmentation":
+        if name not in ("random", SUPERVISED_TEACHER):
+            check_segmenter(name.removeprefix(RANDOM))
+        if weights is not None:
+            check_file(weights)
         return
-    if name not in ("random", SUPERVISED_TEACHER):
-        check_segmenter(name)
-    if weights is not None:
-        check_file(weights)
+    check_teacher(name, weights)
+    if takes_vectors(name) not in (None, card.source_kind == "vector"):
+        what = ("images", "vectors") if card.source_kind == "vector" else ("vectors", "images")
+        raise UsageError(f"teacher '{name}' takes {what[0]}, and the source of '{task}' is {what[1]}")
+
+
+def _digest_of(card: "Card", teacher: str, weights: Path | None) -> str | None:
+    """What a file of weights is known by."""
+    from xkd_bench.models.conversion import file_digest
+    from xkd_bench.models.teachers import weights_digest
+
+    if weights is None:
+        return None
+    return file_digest(weights) if card.kind == "segmentation" else weights_digest(teacher, weights)

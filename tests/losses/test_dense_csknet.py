@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from xkd_bench.losses.dense_csknet import csknet_loss, segmentation_loss
+from xkd_bench.losses.dense_csknet import csknet_loss
+from xkd_bench.losses.dense_logits import segmentation_loss
 
 
 def test_the_joint_objective_is_its_weighted_terms():

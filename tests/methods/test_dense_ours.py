@@ -11,7 +11,8 @@ from xkd_bench.errors import UsageError
 from xkd_bench.losses import af_dcd, dense_features, dense_logits, dense_relations, lix
 from xkd_bench.losses.af_dcd_presets import PRESETS
 from xkd_bench.losses.attention import attention_transfer
-from xkd_bench.losses.dense_csknet import csknet_loss, segmentation_loss
+from xkd_bench.losses.dense_csknet import csknet_loss
+from xkd_bench.losses.dense_logits import segmentation_loss
 from xkd_bench.losses.lix_features import arfd
 from xkd_bench.losses.lix_weights import discrepancy
 from xkd_bench.methods._dense_maps import PUBLISHED_ENTRIES, PUBLISHED_PLACES

@@ -159,3 +159,17 @@ def test_a_sweep_can_plan_dense_runs(root):
     one = runner(root)
     planned = make_plan(one, [RunSpec.make(**fields(method=m, seed=s)) for m in ("kd", "sup-ft") for s in (0, 1)])
     assert (planned.teachers.needed, planned.students.needed) == (2, 2)
+
+
+def test_the_random_control_of_a_named_teacher_is_its_own_network(root):
+    from xkd_bench.suite.comparison import with_controls
+
+    named = "deeplabv3plus-tu-mobilenetv3_small_050-w24"
+    asked = fields(method="kd", teacher=named)
+    assert [variant.get("teacher") for variant in with_controls(asked)] == [named, f"random:{named}", named]
+    one = context(root, **fields(method="kd", teacher=f"random:{named}"))
+    network = dense_teacher.dense_teacher(one)
+    assert network.name == named
+    assert "recipe" not in dense_teacher.dense_teacher_key(one), "nothing trained it"
+    with pytest.raises(UsageError, match="unknown segmentation network 'resnet18'"):
+        RunSpec.make(**fields(method="kd", teacher="random:resnet18"))

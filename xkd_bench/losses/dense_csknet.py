@@ -4,26 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from xkd_bench.losses.dense_logits import kd
-from xkd_bench.losses.dense_pixels import IGNORE, exact, pixel_mean
-from xkd_bench.losses.features import at_least_float32
-
-
-def segmentation_loss(logits: Tensor, labels: Tensor, *, ignore: int = IGNORE) -> Tensor:
-    """Cross-entropy of pixels, L = -mean_p log softmax(z_p)_{y_p}, over those that are not ignored.
-
-    logits: [n, k, h, w] are brought to the labels' grid [n, H, W] by bilinear interpolation. Returns a scalar in nats;
-    0, with a graph, where every pixel is ignored (torch's own is NaN there).
-    """
-    with exact(logits):
-        z = at_least_float32(logits)
-        if z.shape[2:] != labels.shape[1:]:
-            z = F.interpolate(z, labels.shape[1:], mode="bilinear", align_corners=False)
-        surprise = F.cross_entropy(z, labels.long(), ignore_index=ignore, reduction="none")
-        return pixel_mean(surprise, labels != ignore)
+from xkd_bench.losses.dense_logits import kd, segmentation_loss
+from xkd_bench.losses.dense_pixels import IGNORE
 
 
 class CSKLoss(NamedTuple):

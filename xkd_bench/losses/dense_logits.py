@@ -1,4 +1,4 @@
-"""Distillation of dense predictions: KD, DKD, CWD, DIST and SKD's pixel-wise term.
+"""The labels' loss on dense predictions, and their distillation: KD, DKD, CWD, DIST and SKD's pixel-wise term.
 
 Logits are [n, k, h, w] of one shape for student and teacher; see `dense_pixels` for what all share. Reductions and
 temperature factors are those of the code that each docstring names: the published weights belong to them.
@@ -7,9 +7,11 @@ temperature factors are those of the code that each docstring names: the publish
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xkd_bench.losses.dense_pixels import IGNORE, check_maps, check_tau, counted, exact, labels_at, pixel_mean
+from xkd_bench.losses.features import at_least_float32
 
 
 def kd(
@@ -31,6 +33,20 @@ def kd(
         log_p, log_q = (z_t / tau).log_softmax(1), (z_s / tau).log_softmax(1)
         divergence = (log_p.exp() * (log_p - log_q)).sum(1)
         return tau**2 * pixel_mean(divergence, None if labels is None else counted(labels, ignore, z_s))
+
+
+def segmentation_loss(logits: Tensor, labels: Tensor, *, ignore: int = IGNORE) -> Tensor:
+    """Cross-entropy of pixels, L = -mean_p log softmax(z_p)_{y_p}, over those that are not ignored.
+
+    logits: [n, k, h, w] are brought to the labels' grid [n, H, W] by bilinear interpolation. Returns a scalar in nats;
+    0, with a graph, where every pixel is ignored (torch's own is NaN there).
+    """
+    with exact(logits):
+        z = at_least_float32(logits)
+        if z.shape[2:] != labels.shape[1:]:
+            z = F.interpolate(z, labels.shape[1:], mode="bilinear", align_corners=False)
+        surprise = F.cross_entropy(z, labels.long(), ignore_index=ignore, reduction="none")
+        return pixel_mean(surprise, labels != ignore)
 
 
 class DecoupledDistillation(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from xkd_bench.losses.dense_csknet import segmentation_loss
+from xkd_bench.losses.dense_logits import segmentation_loss
 from xkd_bench.losses.lix import ramp_up
 from xkd_bench.methods.base import Method, Options
 from xkd_bench.models.segmenters import Segmentation, Segmenter, build_segmenter, enlarged

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,19 @@ def check_file(path: Path) -> None:
         raise UsageError(f"weights '{path}': a file's name ends with one of {', '.join(SUFFIXES)}")
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file of weights."""
-    check_file(path)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def file_digest(*paths: Path) -> str:
+    """sha256 of a file of weights, or of several in a row; read once in a process, however many runs ask."""
+    return _digest(*((path, path.stat().st_mtime_ns) for path in paths))
+
+
+@cache
+def _digest(*files: tuple[Path, int]) -> str:
+    digest = hashlib.sha256()
+    for file, _ in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ theirs (`forward_intermediates`); of all others (torchvision's) the last output 
 feature pyramid, by hooks that are gone after the pass.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,8 +31,9 @@ class Features:
 class Staged(nn.Module):
     """A network that gives the outputs of its stages itself."""
 
+    @abstractmethod
     def features(self, x: Tensor) -> Features:
-        raise NotImplementedError
+        """Pooled features, equal to `self(x)`, and the maps of the same pass."""
 
 
 def features_of(network: nn.Module, x: Tensor) -> Features:

@@ -5,11 +5,9 @@ in each run from its images: `random`, random weights, the control for what pair
 pretrained on the source images that distillation sees, Step 1 of CMCD.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from xkd_bench.catalogue import DEFAULT_TEACHER, STUDENTS, TEACHERS
 from xkd_bench.errors import UsageError, nearest
 from xkd_bench.models import small
 from xkd_bench.models.brought import SimCLR, Student
+from xkd_bench.models.conversion import file_digest
 from xkd_bench.models.encoders import Encoder
 from xkd_bench.models.frozen import IMAGENET_MEAN, IMAGENET_STD, Ready, TeacherEncoder
 from xkd_bench.models.frozen import encode as encode
@@ -58,17 +57,7 @@ def weights_digest(name: str, weights: Path | None = None) -> str:
     """sha256 of what a ready teacher's weights are in, fetched if need be: a file's, or a folder's files in a row."""
     ready = _ready(name.removeprefix(RANDOM), weights)
     ready.check()
-    return _sha256(*((file, file.stat().st_mtime_ns) for file in ready.files()))
-
-
-@cache
-def _sha256(*files: tuple[Path, int]) -> str:
-    digest = hashlib.sha256()
-    for file, _ in files:
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return file_digest(*ready.files())
 
 
 def _ready(name: str, weights: Path | None) -> Ready:

@@ -16,13 +16,11 @@ from xkd_bench.models import weights
 from xkd_bench.models.conversion import load_into
 from xkd_bench.models.duplex import DuplexSegmenter
 from xkd_bench.models.segmenters import Segmentation, build_segmenter
+from xkd_bench.models.teachers import RANDOM
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
 from xkd_bench.training import fit
-
-RANDOM = "random"
-"""The control: the teacher's network, untrained."""
 
 
 def dense_teacher_key(run: Context) -> dict[str, Any]:
@@ -37,7 +35,7 @@ def dense_teacher_key(run: Context) -> dict[str, Any]:
     }
     if inputs == "both":
         fields["fusion"] = run.options.fusion
-    if run.spec.teacher == RANDOM:
+    if _is_random(run):
         return {**fields, "random": True}
     if run.spec.teacher_digest:
         return {**fields, "weights": run.spec.teacher_digest}
@@ -47,7 +45,7 @@ def dense_teacher_key(run: Context) -> dict[str, Any]:
 def dense_teacher(run: Context) -> nn.Module:
     """The frozen teacher: trained on the labels of train first, if it is not in the store."""
     network = _fresh_teacher(run)
-    if run.spec.teacher == RANDOM:
+    if _is_random(run):
         _settle(run, network)
     elif run.spec.teacher_weights is not None:
         load_into(network, run.spec.teacher_weights, _teacher_network(run))
@@ -58,9 +56,14 @@ def dense_teacher(run: Context) -> nn.Module:
     return network.requires_grad_(False).eval().to(run.device)
 
 
+def _is_random(run: Context) -> bool:
+    """Whether the teacher is a control: its network, untrained."""
+    return run.spec.teacher == "random" or run.spec.teacher.startswith(RANDOM)
+
+
 def _teacher_network(run: Context) -> str:
-    name = run.spec.teacher
-    if name in (RANDOM, SUPERVISED_TEACHER, "none"):
+    name = run.spec.teacher.removeprefix(RANDOM)
+    if name in ("random", SUPERVISED_TEACHER, "none"):
         if run.budget.teacher is None:
             raise UsageError(f"budget '{run.spec.budget}' names no network for teachers of dense tasks")
         return run.budget.teacher

@@ -23,9 +23,7 @@ def with_controls(asked: dict[str, Any]) -> list[dict[str, Any]]:
     method, card = methods.get(made.method), tasks.get(made.task).card
     if not (method.uses_pairs and method.distils) or made.teacher.startswith("random") or made.pairs != "true":
         return [asked]
-    # What `random` alone is; of dense tasks it is the budget's network.
-    own = made.teacher in (DEFAULT_TEACHER, SUPERVISED_TEACHER) or card.source_kind == "vector"
-    own = own or card.kind == "segmentation"
+    own = made.teacher in (DEFAULT_TEACHER, SUPERVISED_TEACHER) or card.source_kind == "vector"  # what `random` is
     untaught = {**asked, "teacher": "random" if own else f"random:{made.teacher}"}
     return [asked, untaught, {**asked, "pairs": "shuffled"}]
 
