@@ -33,6 +33,15 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     return "toy"
 
 
+@pytest.fixture
+def toy_dense(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of tests/toy_dense.py's task, which the registry knows for the length of the test."""
+    point = EntryPoint("toy-dense", "tests.toy_dense:ToyDenseTask", "xkd_bench.tasks")
+    entry = registry.Entry("toy-dense", "shapes", "tests", "tasks", point)
+    monkeypatch.setitem(registry.entries("tasks"), "toy-dense", entry)
+    return "toy-dense"
+
+
 @pytest.fixture(scope="session")
 def bare():
     """Processes that have imported torch and nothing of ours."""

@@ -1,7 +1,5 @@
 """Whole runs of a dense toy task: records, shared teachers, controls, and that something is learned."""
 
-from importlib.metadata import EntryPoint
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ import torch
 from protocols import Recipe
 from tests.runs import context, runner
 from tests.toy_dense import CLASSES, ToyDenseData
-from xkd_bench import registry
 from xkd_bench.dense_batches import DenseBatches, in_order, moved_labels, random_moves, shown
 from xkd_bench.errors import UsageError
 from xkd_bench.methods.dense import Supervised, supervised
@@ -19,14 +16,8 @@ from xkd_bench.spec import RunSpec
 from xkd_bench.stages import dense_teacher
 from xkd_bench.training import fit, make_fabric
 
+pytestmark = pytest.mark.usefixtures("toy_dense")
 NETWORK = "deeplabv3plus-tu-mobilenetv3_small_050-w16"
-
-
-@pytest.fixture(autouse=True)
-def toy_dense(monkeypatch):
-    point = EntryPoint("toy-dense", "tests.toy_dense:ToyDenseTask", "xkd_bench.tasks")
-    entry = registry.Entry("toy-dense", "shapes", "tests", "tasks", point)
-    monkeypatch.setitem(registry.entries("tasks"), "toy-dense", entry)
 
 
 @pytest.fixture(scope="module")

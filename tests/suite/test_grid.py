@@ -181,9 +181,12 @@ def test_what_no_run_can_be_names_its_block(sweep):
 # --- those that are shipped -----------------------------------------------------------------------------------------
 
 
+PAPERS = ["dense", "figure1", "table1", "table3", "table4", "table5"]
+
+
 def test_the_designs_of_the_papers_tables_are_shipped():
-    assert sweep_names() == ["figure1", "table1", "table3", "table4", "table5"]
-    for name in sweep_names():
+    assert set(PAPERS) <= set(sweep_names())
+    for name in PAPERS:
         assert load_sweep(name).source.startswith("[PAPER]")
 
 
@@ -200,7 +203,7 @@ def given_weights(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("budget", budget_names())
-@pytest.mark.parametrize("name", ["figure1", "table1", "table3", "table4", "table5"])
+@pytest.mark.parametrize("name", [name for name in PAPERS if name != "dense"])
 def test_every_shipped_sweep_can_be_made_under_every_budget(toy, given_weights, name, budget):
     specs = load_sweep(name).specs(budget, [0], task="toy")
     assert {s.budget for s in specs} == {budget}
@@ -217,6 +220,17 @@ def test_table_1_has_every_method_of_the_paper_and_all_of_ours(toy):
     ours = {e.name for e in registry.entries("methods").values() if e.origin == "xkd-bench"}
     assert {s.method for s in specs} == {name for name in ours if "classification" in methods.get(name).kinds}
     assert {s.protocol for s in specs} == {"linear-eval", "fine-tune"}
+
+
+@pytest.mark.parametrize("budget", budget_names())
+def test_the_dense_sweep_has_every_dense_method_and_its_ablations(toy_dense, budget):
+    specs = load_sweep("dense").specs(budget, [0], task=toy_dense)
+    assert {s.budget for s in specs} == {budget}
+    ours = {e.name for e in registry.entries("methods").values() if e.origin == "xkd-bench"}
+    dense = {name for name in ours if "segmentation" in methods.get(name).kinds}
+    assert {s.method for s in specs} == dense
+    ablated = {m: sum(s.method == m for s in specs) for m in ("af-dcd", "lix", "csk-net", "kd")}
+    assert ablated == {"af-dcd": 3, "lix": 3, "csk-net": 5, "kd": 3}  # kd: with its two controls
 
 
 def test_table_3_crosses_three_teachers_with_students(toy, given_weights):
