@@ -28,13 +28,19 @@ class DenseFolder(Dense):
         self.classes, self.palette, self.absent = about.classes, about.palette, about.absent
         numbers = range(len(about.classes) or IGNORE)
         self.class_of = {**{i: i for i in numbers}, about.ignore_label: IGNORE}
-        self._scenes = _scenes(manifest)
+        self._name, self._scenes = manifest.name, _scenes(manifest)
         if all(scene.source == scene.target for scene in self._scenes):
             self.card = replace(self.card, single_modality=True)
         self.target_nearest, self.ignore_empty = about.target_range is not None, about.ignore_empty
 
     def scenes(self) -> list[Scene]:
-        """The rows, in the order of the manifest."""
+        """The rows, in the order of the manifest, about to be read. A group in both train and val is worth a line."""
+        both = set.intersection(*({s.group for s in self._scenes if s.part == part} for part in ("train", "val")))
+        if both:
+            _LOG.warning(
+                "'%s': groups in both train and val: %d; choices made on val may be optimistic, scores on test are not",
+                *(self._name, len(both)),
+            )
         self.target_channels = _channels([self.root / scene.target for scene in self._scenes])
         return self._scenes
 
@@ -92,14 +98,6 @@ def _scenes(manifest: Manifest) -> list[Scene]:
     if not any(row.label for row in manifest.rows):
         raise UsageError(f"'{manifest.name}' has no label map")
     group = together(manifest, by_class=False, dense=True)
-    learned, chosen = (
-        {group["source", row.source] for row in manifest.rows if row.split == part} for part in ("train", "val")
-    )
-    if learned & chosen:
-        _LOG.warning(
-            "'%s': groups in both train and val: %d; choices made on val may be optimistic, scores on test are not",
-            *(manifest.name, len(learned & chosen)),
-        )
     return [
         Scene(row.pair, row.source, row.target, row.label, str(group["source", row.source]), row.split)
         for row in manifest.rows
