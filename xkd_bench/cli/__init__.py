@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xkd_bench import __version__
-from xkd_bench.cli import claims, data, gap, list_, report, run, show, sweep, table
+from xkd_bench.cli import bench, claims, data, gap, list_, report, run, show, sweep, table
 from xkd_bench.errors import TrainingError, UsageError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gap": gap.gap,
     "claims": claims.claims,
     "report": report.report,
+    "bench": bench.bench,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
