@@ -2,6 +2,8 @@
 
     runs/KEY/            one folder a run: record.json, correct.npz (what each item was worth) and, of dense tasks,
                          shown.npz (label maps predicted of a few test images)
+    gaps/KEY/            gap.json: how far apart the modalities of a task are, by every estimator
+    bounds/KEY/          bound.json: the terms of the bound of a run
     artefacts/STAGE/KEY/ what runs share: teachers, features, students, scores
 
 Every folder holds a checksums.json, and appears under its name only when it is whole: it is written beside it under a
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("xkd_bench")
 CHECKSUMS = "checksums.json"
+MEASURED = {"gaps": "gap.json", "bounds": "bound.json"}
+TOP = ("runs", *MEASURED)
 
 
 class Store:
@@ -39,7 +43,7 @@ class Store:
 
     def folder(self, stage: str, key: str) -> Path:
         """Where a stage's result is, or would be."""
-        return (self.root / "runs" if stage == "runs" else self.root / "artefacts" / stage) / key
+        return (self.root / stage if stage in TOP else self.root / "artefacts" / stage) / key
 
     def work_folder(self, stage: str, key: str) -> Path:
         """Where an unfinished stage keeps its checkpoint; it outlives a kill and goes when the stage is whole."""
@@ -85,9 +89,18 @@ class Store:
 
     def records(self) -> list[dict[str, Any]]:
         """All whole records, in the order of their keys."""
-        runs = self.root / "runs"
-        keys = sorted(f.name for f in runs.iterdir() if f.is_dir() and f.name[0] != ".") if runs.is_dir() else []
-        return [self.record(key) for key in keys if not key.endswith(".work") and self.has("runs", key)]
+        return [self.record(key) for key in self._keys("runs")]
+
+    def measured(self, stage: str) -> list[dict[str, Any]]:
+        """All whole measurements of a kind (`gaps`, `bounds`), in the order of their keys."""
+        files = [self.folder(stage, key) / MEASURED[stage] for key in self._keys(stage)]
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+    def _keys(self, stage: str) -> list[str]:
+        """Keys of what is there and whole, in order."""
+        folder = self.root / stage
+        keys = sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name[0] != ".") if folder.is_dir() else []
+        return [key for key in keys if not key.endswith(".work") and self.has(stage, key)]
 
     def record(self, key: str) -> dict[str, Any]:
         """The record of this key."""
