@@ -5,44 +5,70 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+MOST_BARS = 8
+"""Of runs that are under way at once: the others are counted."""
 
 
 class RunProgress:
-    """Two bars on a terminal; a line a run where the output is no terminal."""
+    """A bar for all runs and one for each that is under way, on a terminal; a line a run where it is none."""
 
     def __init__(self, console: Console, bars: Progress) -> None:
         self.console, self.bars = console, bars
         self.runs = bars.add_task("runs", total=None, note="")
-        self.stage = bars.add_task("", total=None, note="", visible=False)
         self.failed = 0
-        self._name = ""
+        self._running: list[str] = []
+        self._stages: dict[str, tuple[TaskID, str]] = {}  # of a run, by its label: the bar and what stage it shows
 
     def expect(self, total: int) -> None:
         """So many runs are to be done."""
         self.bars.reset(self.runs, total=total)
 
-    def report(self, stage: str, done: int, total: int, note: str) -> None:
-        """What `Runner` calls as a stage goes on."""
-        if stage != self._name:
-            self._name = stage
-            self.bars.reset(self.stage, total=total, description=f"  {stage}", visible=True)
-        self.bars.update(self.stage, completed=done, total=total, note=note)
+    def report(self, stage: str, done: int, total: int, note: str, label: str = "") -> None:
+        """What `Runner` calls as a stage goes on. label: of the run, where several are under way."""
+        if label not in self._stages:
+            shown = len(self._stages) < MOST_BARS
+            self._stages[label] = self.bars.add_task("", total=None, note="", visible=shown), ""
+        bar, before = self._stages[label]
+        if stage != before:
+            self._stages[label] = bar, stage
+            self.bars.reset(bar, total=total, description=f"  {stage}")
+        self.bars.update(bar, completed=done, total=total, note=f"{note}  {escape(label)}".strip())
 
     def begin(self, label: str) -> None:
         """A run begins."""
-        self._name = ""
-        self.bars.update(self.runs, note=label)
-        self.bars.update(self.stage, visible=False)
+        self._stage_over("")
+        self._running.append(label)
+        self._show_running()
 
     def end(self, label: str, error: str | None = None) -> None:
         """A run ended, well or with an error."""
         self.failed += error is not None
+        self._stage_over(label)
+        self._running.remove(label)
+        self._show_running()
         self.bars.update(self.runs, description=f"runs, {self.failed} failed" if self.failed else "runs", advance=1)
         if error is None:
             self.console.print(f"[green]done[/green] {escape(label)}", highlight=False)
         else:
             self.console.print(f"[red]failed[/red] {escape(f'{label}: {error}')}", highlight=False)
+
+    def _stage_over(self, label: str) -> None:
+        if label in self._stages:
+            self.bars.remove_task(self._stages.pop(label)[0])
+
+    def _show_running(self) -> None:
+        said = self._running[0] if len(self._running) == 1 else f"{len(self._running)} under way"
+        self.bars.update(self.runs, note=said if self._running else "")
 
 
 @contextmanager

@@ -52,9 +52,14 @@ def _all_maps(run: Context, items: Index, levels: int) -> tuple[Tensor, ...]:
     return tuple(maps)
 
 
+def levels_key(run: Context, levels: int) -> str:
+    """What the statistics of the teacher's last `levels` feature maps depend on."""
+    fields = {"format": FORMAT, **teacher_key(run), "data": run.data.digest, "split": run.spec.seed, "levels": levels}
+    return digest(fields)
+
+
 def teacher_levels(run: Context, levels: int) -> tuple[Level, ...]:
     """Statistics of the teacher's last `levels` feature maps over the source items in pairs, un-augmented."""
-    fields = {"format": FORMAT, **teacher_key(run), "data": run.data.digest, "split": run.spec.seed, "levels": levels}
 
     def make(folder: Path) -> None:
         sizes, mean, var = _statistics(run, levels)
@@ -62,7 +67,7 @@ def teacher_levels(run: Context, levels: int) -> tuple[Level, ...]:
         arrays = {name: value.numpy() for name, value in zip(names, [*mean, *var], strict=True)}
         np.savez(folder / "statistics.npz", sizes=np.array(sizes), **arrays)  # type: ignore[arg-type]
 
-    with np.load(run.store.compute("statistics", digest(fields), make) / "statistics.npz") as found:
+    with np.load(run.store.compute("statistics", levels_key(run, levels), make) / "statistics.npz") as found:
         return tuple(
             Level((int(h), int(w)), *(torch.from_numpy(found[f"{what}{i}"]).float() for what in ("mean", "var")))
             for i, (h, w) in enumerate(found["sizes"])

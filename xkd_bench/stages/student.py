@@ -95,9 +95,16 @@ def _train(run: Context, student: Encoder, fraction: float, key: str) -> list[fl
     )  # fmt: skip
 
 
+def seen_levels(run: Context, student: Encoder | None = None) -> int:
+    """How many of the teacher's last feature maps the method sees: no more than the student has stages."""
+    if run.method.sees == "features":
+        return 0
+    return min(run.method.levels(run.options), len((student or _fresh(run)).stages))
+
+
 def _show_teacher(run: Context, student: Encoder, batches: PairBatches) -> Teacher:
     """Let the batches show what the method sees of the teacher; what it may know of it before training."""
-    levels = min(run.method.levels(run.options), len(student.stages)) if run.method.sees != "features" else 0
+    levels = seen_levels(run, student)
     maps = levels if run.method.sees == "maps" else 0
     features = teacher_features(run)
     if run.budget.teacher_views == "cached":

@@ -51,14 +51,18 @@ def build_teacher(run: Context) -> teachers.TeacherEncoder:
     return teachers.load_teacher(run.spec.teacher, run.spec.teacher_weights)
 
 
+def features_key(run: Context) -> str:
+    """What the teacher's features depend on: its weights, data and size."""
+    return digest({"format": FORMAT, **teacher_key(run), "data": run.data.digest})
+
+
 def teacher_features(run: Context) -> Tensor:
-    """Features of the source items, un-augmented: [n_source, dim] float32. Keyed by weights, data and size.
+    """Features of the source items, un-augmented: [n_source, dim] float32. Keyed by `features_key`.
 
     A teacher that is the same for all seeds encodes every item, once for all of them; one that is the seed's own
     encodes the items of its pairs, and the other rows are NaN.
     """
-    fields = {"format": FORMAT, **teacher_key(run), "data": run.data.digest}
-    items = run.split.pairs_source if "seed" in fields else np.arange(len(run.data.source))
+    items = run.split.pairs_source if "seed" in teacher_key(run) else np.arange(len(run.data.source))
 
     def make(folder: Path) -> None:
         chunks, done = [], 0
@@ -68,7 +72,7 @@ def teacher_features(run: Context) -> Tensor:
             run.report("teacher features", done, len(items), "")
         np.savez(folder / "features.npz", features=torch.cat(chunks).numpy())
 
-    folder = run.store.compute("features", digest(fields), make)
+    folder = run.store.compute("features", features_key(run), make)
     with np.load(folder / "features.npz") as arrays:
         known = torch.from_numpy(arrays["features"])
     features = torch.full((len(run.data.source), known.shape[1]), float("nan"))

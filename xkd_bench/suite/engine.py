@@ -1,4 +1,5 @@
-"""Carries runs out: an engine takes runs and gives outcomes, in whatever order they end. Here is the serial one."""
+"""Carries runs out: an engine takes runs and gives outcomes, in whatever order they end. Here is the serial one;
+`ray_engine` has the other."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,14 @@ class RunTimeoutError(RuntimeError):
     """A run took longer than it may. What it had done is kept, and the same command goes on from there."""
 
 
+class ElsewhereError(RuntimeError):
+    """What went wrong with a run in another process, in one line that says all; its note is the traceback there."""
+
+
+PLAIN = (UsageError, TrainingError, RunTimeoutError, ElsewhereError)
+"""Errors whose text says all."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How one run ended: with a record, or with an error."""
@@ -28,7 +37,7 @@ class Outcome:
     def reason(self) -> str:
         """The error in one line; where it came up, if it is none of those that a user can mend."""
         text = " ".join(str(self.error).split()) or "no message"
-        if self.error is None or isinstance(self.error, UsageError | TrainingError | RunTimeoutError):
+        if self.error is None or isinstance(self.error, PLAIN):
             return text
         trace = self.error.__traceback__
         while trace is not None and trace.tb_next is not None:
@@ -64,13 +73,13 @@ class SerialEngine:
             started = time.monotonic()
             error = None
             try:
-                self.runner.run(spec, _until(self.runner.report, started, self.timeout))
+                self.runner.run(spec, until(self.runner.report, started, self.timeout))
             except Exception as caught:  # whatever it is, the other runs go on
                 error = caught
             yield Outcome(spec, time.monotonic() - started, error)
 
 
-def _until(report: Report, started: float, timeout: float | None) -> Report:
+def until(report: Report, started: float, timeout: float | None) -> Report:
     """The report, which stops what it is told of when its time is over."""
 
     def told(stage: str, done: int, total: int, note: str) -> None:
