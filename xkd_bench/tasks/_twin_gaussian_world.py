@@ -128,6 +128,13 @@ class World:
             votes += math.sqrt(self.private) * (besides - self.displacement * np.eye(self.latents)[-1])
         return self._class(votes)
 
+    def decide(self, features: ArrayLike) -> NDArray[np.int64]:
+        """[n] the class that acting on P_phi(z | x) = N(phi(x), v I) gives, features: phi(x), [n, k]: the signs of phi.
+
+        With `private` = 0 it is that law's Bayes rule, for then v_j = z_j.
+        """
+        return self._class(np.asarray(features, float))
+
     # How far apart the modalities are
 
     def tv_laws(self, blur: float = 0.0) -> float:
