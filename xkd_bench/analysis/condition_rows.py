@@ -11,6 +11,7 @@ import pandas as pd
 from xkd_bench.analysis import conditions
 from xkd_bench.analysis.gains import gain_table
 from xkd_bench.analysis.scores import variants
+from xkd_bench.errors import UsageError
 
 COVARIATES = ("against", "baseline", "n_pairs", "capacity", "cluster", "budget")
 """against: what the gain is over. baseline: its mean accuracy (of `net` and `excess_risk`, the usual reference's).
@@ -52,17 +53,24 @@ def make(
     all labels and all pairs, over `REFERENCE`, and `excess_risk` from the bounds; a method is named as in the tables,
     with its changed options. Gaps are larger the farther apart: of alignments they are 1 - value. The gap's error is
     the larger of the spread over seeds and one seed's own range: seeds split the same items, so that the former alone
-    may be too small.
+    may be too small. `attrs["left_out"]`: tasks whose runs cannot be compared, with the reason.
     """
     if records.empty or gaps.empty:
         return pd.DataFrame(columns=list(COLUMNS))
-    found = [_gains(part, splits) for _, part in _tables(records)] + [_excess(records, bounds, splits)]
+    found, left_out = [], []
+    for (task, protocol), part in _tables(records):
+        try:
+            found += [_gains(part, splits), _excess(part, bounds, splits)]
+        except UsageError as error:  # runs that no one table can hold
+            left_out.append(f"{task}, {protocol}: {error}")
     gains = pd.concat([part for part in found if len(part)] or [pd.DataFrame(columns=["condition"])])
     out = gains.merge(_gaps(gaps), on="condition", how="inner")
     if out.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     out["n_seeds"] = out[["n_seeds", "gap_seeds"]].min(axis=1)
-    return out[list(COLUMNS)].sort_values(list(conditions.KEYS)).reset_index(drop=True)
+    out = out[list(COLUMNS)].sort_values(list(conditions.KEYS)).reset_index(drop=True)
+    out.attrs["left_out"] = left_out
+    return out
 
 
 def _tables(records: pd.DataFrame) -> Any:
@@ -77,13 +85,11 @@ def _tables(records: pd.DataFrame) -> Any:
 def _gains(part: pd.DataFrame, splits: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
     """Gains over the reference, in every scale, and net of the controls."""
     protocol = str(part["protocol"].iloc[0])
-    reference = REFERENCE[protocol]
-    table = gain_table(part, against=[reference])
-    baseline = part.loc[part["method"] == reference].groupby("seed")["value"].mean().mean()
+    table = gain_table(part, against=[REFERENCE[protocol]])
     return pd.DataFrame({
         "condition": part["task"].iloc[0], "method": table["variant"], "protocol": protocol,
         "definition": table["definition"], "gain": table["gain"], "gain_se": table["se"], "n_seeds": table["n_seeds"],
-        "against": table["against"], "baseline": baseline, "n_pairs": _pairs(part, splits),
+        "against": table["against"], "baseline": _baseline(part), "n_pairs": _pairs(part, splits),
     })  # fmt: skip
 
 
@@ -91,21 +97,26 @@ def _pairs(part: pd.DataFrame, splits: Mapping[str, Mapping[str, int]]) -> float
     return float(np.mean([splits[key]["pairs_target"] for key in part["key"].unique()]))
 
 
-def _excess(records: pd.DataFrame, bounds: pd.DataFrame, splits: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
+def _excess(part: pd.DataFrame, bounds: pd.DataFrame, splits: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
     """Risk above the best attainable, of methods under test."""
-    rows = []
-    for (task, protocol), part in _tables(records):
-        named = variants(part)
-        named = named[named["role"] == "method"].drop_duplicates("key")[["key", "variant"]]
-        both = bounds.merge(named, left_on="run", right_on="key")
-        base = part.loc[part["method"] == REFERENCE[protocol]].groupby("seed")["value"].mean().mean()
-        for variant, runs in both.groupby("variant"):
-            rows.append({
-                "condition": task, "method": variant, "protocol": protocol, "definition": "excess_risk",
-                "gain": runs["excess"].mean(), "gain_se": _error(runs["excess"], runs["excess_se"]),
-                "n_seeds": runs["seed"].nunique(), "against": "R*", "baseline": base, "n_pairs": _pairs(part, splits),
-            })  # fmt: skip
-    return pd.DataFrame(rows)
+    named = variants(part)
+    named = named[named["role"] == "method"].drop_duplicates("key")[["key", "variant"]]
+    both = bounds.merge(named, left_on="run", right_on="key")
+    return pd.DataFrame([
+        {
+            "condition": part["task"].iloc[0], "method": variant, "protocol": part["protocol"].iloc[0],
+            "definition": "excess_risk", "gain": runs["excess"].mean(),
+            "gain_se": _error(runs["excess"], runs["excess_se"]), "n_seeds": runs["seed"].nunique(), "against": "R*",
+            "baseline": _baseline(part), "n_pairs": _pairs(part, splits),
+        }
+        for variant, runs in both.groupby("variant")
+    ])  # fmt: skip
+
+
+def _baseline(part: pd.DataFrame) -> float:
+    """Mean accuracy of the reference."""
+    rows = part[part["method"] == REFERENCE[str(part["protocol"].iloc[0])]]
+    return float(rows.groupby("seed")["value"].mean().mean())
 
 
 def _gaps(gaps: pd.DataFrame) -> pd.DataFrame:

@@ -73,11 +73,11 @@ def held_out(run: Context) -> HeldOut:
     near = np.isin(data.target.group, data.target.group[hidden])
     if not by_class:
         near |= np.isin(concept, concept[hidden])
+    alike = np.isin(data.source.group, data.source.group[rooms["scored"] | rooms["bank"]])
     label = np.full(int(max(concept.max(), data.source.concept.max())) + 1, -1)
     label[concept[split.train]] = split.label[split.train]
     return HeldOut(
-        found["scored"], found["bank"], np.flatnonzero(~(rooms["scored"] | rooms["bank"])), np.flatnonzero(~near),
-        label[data.source.concept],
+        found["scored"], found["bank"], np.flatnonzero(~alike), np.flatnonzero(~near), label[data.source.concept]
     )  # fmt: skip
 
 

@@ -79,13 +79,16 @@ def oracle(run: Context, kind: Kind | None = None) -> Oracle:
         UsageError: the task is not for classification, has no held-out pairs, or no oracle in closed form is known.
     """
     kind = kind or usual(run.spec.task)
-    if run.data.maps is not None:
-        raise UsageError(f"task '{run.spec.task}' is for segmentation: oracle encoders are for classification")
-    if kind == "exact":
-        if _world(run.spec.task) is None:
-            raise UsageError(f"the oracle encoders of task '{run.spec.task}' are not known: train them ({DEFAULT})")
-        return _Exact(run.spec.task)
-    return _trained(run, kind)
+    check_oracle(run.spec.task, kind)
+    return _Exact(run.spec.task) if kind == "exact" else _trained(run, kind)
+
+
+def check_oracle(task: str, kind: Kind) -> None:
+    """Raise UsageError if a task has no such oracle."""
+    if tasks.get(task).card.kind != "classification":
+        raise UsageError(f"task '{task}' is for segmentation: oracle encoders are for classification")
+    if kind == "exact" and _world(task) is None:
+        raise UsageError(f"the oracle encoders of task '{task}' are not known: train them ({DEFAULT})")
 
 
 def oracle_key(run: Context, kind: Kind) -> str:

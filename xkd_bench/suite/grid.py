@@ -4,6 +4,7 @@
     budget = "laptop"                    unless another is asked for
     seeds = 3                            or [0, 1, 7]; the budget's, if not given
     controls = true                      each method also with a random teacher and with shuffled pairs
+    measure = ["gap", "bound"]           measured afterwards: gaps of its tasks, bounds of its runs under linear-eval
 
     [shared]                             fields of every run: those of `RunSpec.make`
     task = "emoji-sketch"
@@ -31,7 +32,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter, ValidationError
 
@@ -71,6 +72,7 @@ class Sweep(BaseModel):
     budget: str = "laptop"
     seeds: StrictInt | list[StrictInt] | None = None
     controls: StrictBool = True
+    measure: list[Literal["gap", "bound"]] = []
     shared: dict[str, Any] = {}
     under: dict[str, dict[str, Any]] = {}
     grid: Annotated[list[Block], Field(min_length=1)]

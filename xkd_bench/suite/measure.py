@@ -29,7 +29,7 @@ from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.bound import Ingredients, Rows, check_bound, ingredients
 from xkd_bench.stages.context import Context
 from xkd_bench.stages.held_out import held_out
-from xkd_bench.stages.oracle import KINDS, Kind, oracle, oracle_key, usual
+from xkd_bench.stages.oracle import KINDS, Kind, check_oracle, oracle, oracle_key, usual
 from xkd_bench.stages.teacher import build_teacher, teacher_key
 
 VERSION = 1
@@ -175,6 +175,8 @@ def _name(one: Asked) -> str:
 def _gap(runner: Runner, one: Asked) -> str:
     if one.encoders not in ENCODERS:
         raise UsageError(f"encoders are {', '.join(ENCODERS)}, not '{one.encoders}'")
+    if (kind := _kind(one)) is not None:
+        check_oracle(one.spec.task, kind)
     key, spec = gap_key(runner, one), one.spec
 
     def make(folder: Path) -> None:
