@@ -96,6 +96,13 @@ def test_items_are_paired_between_methods():
     assert means[0].std() > 0.01
 
 
+@pytest.mark.parametrize("definition", ["relative", "error_reduction"])
+def test_intervals_of_ratios_over_seeds_draws_and_items_cover(definition):
+    n = 80
+    found = [bootstrap(*world(4, 3, 200, i), definition, replicates=200, seed=i)[:2] for i in range(n)]
+    assert np.mean([low <= 0.2 <= high for low, high in found]) >= 0.95 - 4 * np.sqrt(0.05 * 0.95 / n)
+
+
 @pytest.mark.parametrize("between", [0.05, 0.0])
 def test_interval_covers_where_percentiles_of_three_seeds_do_not(between):
     n, covered, naive = 80, 0, 0

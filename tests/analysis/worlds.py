@@ -3,6 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from xkd_bench.benchmarks.calibration_worlds import ESTIMATORS, bound_study
+
+__all__ = ["ESTIMATORS", "bound_study", "conditions"]
+
 
 def conditions(
     slope=-0.3, tasks=6, each=6, *, noise=0.02, between=0.2, gap_error=0.0, gain_error=0.01, confounded=0.0, rng=0

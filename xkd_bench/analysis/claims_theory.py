@@ -7,16 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from xkd_bench.analysis import conditions
+from xkd_bench.analysis import study
 from xkd_bench.analysis.claims_records import CELL, MIN_SEEDS, Setting, mean_evidence, series
 from xkd_bench.analysis.ledger import Data, Test
 from xkd_bench.analysis.permutation import association, fisher_interval
 from xkd_bench.analysis.verdicts import Evidence, Region, every, missing, t_evidence
 
-MIN_CONDITIONS = 30
-"""For 80 % power at a correlation of 0.5, two-sided 5 % (`power.conditions_needed`): fixed before the data."""
-SCALES = ("raw", "relative", "error_reduction")
-OURS = ("cmc", "cmd")
 WIDTHS = (
     ("simclr-resnet50-1x", "simclr-resnet50-2x", "simclr-resnet50-4x"),
     ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"),
@@ -24,38 +20,36 @@ WIDTHS = (
 """Teachers of one design, from narrow to wide."""
 
 
-def gap_relation(definition: str, estimator: str, protocol: str = "linear-eval") -> Test:
-    """Rank correlation, within task, of a gain (or excess risk) with a gap; p by permutation within task."""
+def gap_relation(definition: str, estimator: str, protocol: str = study.PROTOCOL) -> Test:
+    """Rank correlation, within task, of a gain (or excess risk) with a gap; p by permutation within task.
+
+    What is permuted are `study.units`: conditions that descend from each other are one.
+    """
 
     def test(data: Data, region: Region) -> Evidence:
         what = f"{definition} on {estimator}, {protocol}"
-        found = _relation_rows(data, definition, estimator, protocol)
-        enough = len(found) >= MIN_CONDITIONS
-        if not enough:
-            return missing(f"{MIN_CONDITIONS} conditions with {MIN_SEEDS} seeds; there are {len(found)}", what)
-        out = association(found["gap"], found["gain"], found["family"])
+        found = study.relation(data.conditions, definition, estimator, protocol)
+        if len(found) < study.MIN_CONDITIONS:
+            few = f"{study.MIN_CONDITIONS} conditions with {study.MIN_SEEDS} seeds; there are {len(found)}"
+            return missing(few, what)
+        units = study.units(found)
+        out = association(units["gap"], units["gain"], units["family"])
+        if np.isnan(out.r):
+            return missing(f"{definition} or gap that varies within a task", what)
         low, high = fisher_interval(out.r, out.n - out.groups + 1)
-        note = f"{out.groups} tasks; mean of {' and '.join(OURS)}"
+        note = f"{out.groups} tasks; mean of {' and '.join(study.OURS)}"
+        note += f"; {len(found)} conditions in {len(units)} independent units" * (len(units) < len(found))
         return Evidence(out.r, low, high, out.p, out.n, "permutation within task", None, what, note)
 
     return test
 
 
-def _relation_rows(data: Data, definition: str, estimator: str, protocol: str) -> pd.DataFrame:
-    if data.conditions.empty:
-        return data.conditions
-    df = conditions.check(data.conditions)
-    df = conditions.choose(df, definition=definition, estimator=estimator, protocol=protocol)
-    df = df[df["method"].isin(OURS) & (df["n_seeds"] >= MIN_SEEDS)]
-    return df.groupby(["family", "condition"])[["gain", "gap"]].mean().reset_index()
-
-
-def in_every_scale(estimator: str, protocol: str = "linear-eval") -> Test:
+def in_every_scale(estimator: str, protocol: str = study.PROTOCOL) -> Test:
     """The relation has the claimed sign for raw, relative and error-reduction gains alike."""
 
     def test(data: Data, region: Region) -> Evidence:
-        found = [gap_relation(scale, estimator, protocol)(data, region) for scale in SCALES]
-        return every(found, region, f"{', '.join(SCALES)} gains on {estimator}, {protocol}")
+        found = [gap_relation(scale, estimator, protocol)(data, region) for scale in study.SCALES]
+        return every(found, region, f"{', '.join(study.SCALES)} gains on {estimator}, {protocol}")
 
     return test
 

@@ -8,7 +8,7 @@ from math import atanh, ceil, nan, sqrt, tanh
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 from scipy.stats import nct
 
 from xkd_bench.analysis.permutation import association
@@ -38,6 +38,14 @@ def correlation_needed(n: int, alpha: float = 0.05) -> float:
         return nan
     t = float(stdtrit(n - 2, 1 - alpha / 2))
     return t / sqrt(t * t + n - 2)
+
+
+def correlation_power(rho: float, n: float, alpha: float = 0.05) -> float:
+    """Power of the two-sided test of n conditions to see a correlation rho, by Fisher's z; alpha below four."""
+    if n <= 3:
+        return alpha
+    shift, edge = atanh(abs(rho)) * sqrt(n - 3), float(ndtri(1 - alpha / 2))
+    return float(ndtr(shift - edge) + ndtr(-shift - edge))
 
 
 def _both(power: float, alpha: float) -> float:

@@ -17,13 +17,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
-from xkd_bench.analysis.intervals import Floats
+from xkd_bench.analysis.intervals import TINY, Floats
 from xkd_bench.analysis.permutation import association, fisher_interval
 from xkd_bench.analysis.regression_errors import york
+from xkd_bench.analysis.regression_robust import robust
 from xkd_bench.errors import UsageError
 
-MIN_ROWS, MIN_CLUSTERS = 5, 5
-"""Below, there is no slope; a cluster-robust error of fewer clusters is not to be trusted, and says so."""
+MIN_ROWS, MIN_TASKS, FEW_DF = 5, 4, 4
+"""Rows below which there is no slope; tasks below which no spread of slopes is fitted; degrees of freedom below which a
+robust error is not to be trusted."""
 NEEDED = ("family", "gain", "gap")
 
 
@@ -48,9 +50,9 @@ class Fit:
 def regress(df: pd.DataFrame, covariates: Sequence[str] = (), confidence: float = 0.95, seed: int = 0) -> pd.DataFrame:
     """Every estimator's slope, one row each with the fields of `Fit`.
 
-    ols: ordinary least squares, intercepts and covariates, cluster-robust. mixed: random intercepts, REML. theil-sen:
-    median slope of pairs within a task. york: both errors known, scatter estimated. spearman: rank correlation within
-    task, by permutation. The last three take no covariates.
+    ols: ordinary least squares, intercepts and covariates, cluster-robust (CR2). mixed: random intercepts and slopes,
+    REML. theil-sen: median slope of pairs within a task. york: both errors known, scatter estimated. spearman: rank
+    correlation within task, by permutation. The last three take no covariates.
 
     Raises:
         UsageError: a column lacks, or rows whose gain or gap is not finite.
@@ -78,54 +80,71 @@ def design(df: pd.DataFrame, covariates: Sequence[str] = ()) -> Floats:
 
 
 def ols(df: pd.DataFrame, covariates: Sequence[str] = (), confidence: float = 0.95) -> Fit:
-    """Least squares with an intercept for each task; errors robust to any dependence within task (CR1), t on G - 1.
+    """Least squares with an intercept for each task; errors robust to any dependence within a cluster.
 
-    Of a single task: HC3, t on n - k. Liang and Zeger, Biometrika 73 (1986) 13-22; Cameron and Miller, J. Human Res.
-    50 (2015) 317-372.
+    Clusters are `cluster` where there is such a column (rows that share data, or what it was drawn after), otherwise
+    tasks. CR2 with Satterthwaite's degrees of freedom (`regression_robust`), for clusters are few. Of a single cluster
+    rows count as independent: HC2. Below `FEW_DF` degrees of freedom the t is an approximation no more, and says so.
     """
     x, tasks = design(df, covariates), df["family"].nunique()
     if reason := _unfit(df, x):
         return Fit("ols", n=len(df), tasks=tasks, note=reason)
-    import statsmodels.api as sm
-
-    model = sm.OLS(df["gain"].to_numpy(dtype=float), x)
-    if tasks > 1:
-        found = model.fit(cov_type="cluster", cov_kwds={"groups": pd.factorize(df["family"])[0]}, use_t=True)
-        note = "" if tasks >= MIN_CLUSTERS else f"{tasks} clusters: too few for a robust error; see the others"
-        df_t = tasks - 1
-    else:
-        found = model.fit(cov_type="HC3", use_t=True)
-        note, df_t = "one task: HC3", len(df) - x.shape[1]
-    return _by_t("ols", float(found.params[0]), float(found.bse[0]), df_t, confidence, len(df), tasks, note)
+    gain = df["gain"].to_numpy(dtype=float)
+    beta: Floats = np.linalg.lstsq(x, gain, rcond=None)[0]
+    groups = df["cluster"] if "cluster" in df and df["cluster"].notna().all() else df["family"]
+    count = int(groups.nunique())
+    se, free = robust(x, gain - x @ beta, groups if count > 1 else np.arange(len(df)))
+    note = f"{count} clusters" if count > 1 else "one cluster: HC2, rows taken as independent"
+    if free < 1 or se <= TINY:
+        return Fit("ols", float(beta[0]), n=len(df), tasks=tasks, note=f"{note}: no error can be had")
+    note += f", {free:.1f} degrees of freedom" + ": few, see the others" * (free < FEW_DF)
+    return _by_t("ols", float(beta[0]), se, free, confidence, len(df), tasks, note)
 
 
 def mixed(df: pd.DataFrame, covariates: Sequence[str] = (), confidence: float = 0.95) -> Fit:
-    """Random intercepts of tasks, restricted maximum likelihood; t on n - tasks - slopes degrees of freedom.
+    """Random intercepts and slopes of tasks, restricted maximum likelihood; t on tasks - 1 degrees of freedom.
 
     The gap is split into what varies within task and the task's mean, each with a slope (Mundlak, Econometrica 46
     (1978) 69-85): the one reported is within. Without the split, a task with large gaps and small gains for other
-    reasons would bias it.
+    reasons would bias it. Slopes may differ between tasks (independently of intercepts): a model with one slope for all
+    takes what is particular to a task for evidence. Below `MIN_TASKS` tasks, or where their spread cannot be fitted, it
+    is that model nevertheless, on n - tasks - slopes degrees of freedom, and says so.
     """
     tasks = df["family"].nunique()
     if reason := _unfit(df, design(df, covariates)) or ("one task" if tasks < 2 else ""):
         return Fit("mixed", n=len(df), tasks=tasks, note=reason)
-    import warnings
-
-    import statsmodels.api as sm
-
     columns = df[["gap", *covariates]].to_numpy(dtype=float)
     means = df.groupby("family")[["gap", *covariates]].transform("mean").to_numpy(dtype=float)
     split = tasks > 2 and np.ptp(means[:, 0]) > 1e-9 * np.ptp(columns[:, 0])
-    x = np.column_stack([columns - means, np.ones(len(df)), *([means[:, :1]] if split else [])])
+    within = columns - means
+    x = np.column_stack([within, np.ones(len(df)), *([means[:, :1]] if split else [])])
+    found = _reml(df, x, within[:, 0] / within[:, 0].std()) if tasks >= MIN_TASKS else None
+    note, df_t = "slopes differ between tasks", tasks - 1
+    if found is None:
+        found, df_t = _reml(df, x, None), len(df) - tasks - columns.shape[1]
+        note = "slopes taken as equal in all tasks"
+    if found is None:
+        return Fit("mixed", n=len(df), tasks=tasks, note="the likelihood did not converge")
+    return _by_t("mixed", float(found.params[0]), float(found.bse[0]), df_t, confidence, len(df), tasks, note)
+
+
+def _reml(df: pd.DataFrame, x: Floats, slope: Floats | None) -> Any:
+    """The fitted model, its random slopes in units of their column's spread; None where it did not converge."""
+    import warnings
+
+    import statsmodels.api as sm
+    from statsmodels.regression.mixed_linear_model import MixedLMParams
+
+    random = np.ones((len(df), 1)) if slope is None else np.column_stack([np.ones(len(df)), slope])
+    apart = MixedLMParams.from_components(np.ones(x.shape[1]), np.eye(random.shape[1]))
+    model = sm.MixedLM(df["gain"].to_numpy(dtype=float), x, groups=df["family"].to_numpy(), exog_re=random)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a variance of zero is on the boundary, and is what it is
         try:
-            found = sm.MixedLM(df["gain"].to_numpy(dtype=float), x, groups=df["family"].to_numpy()).fit(reml=True)
-        except (np.linalg.LinAlgError, ValueError) as error:
-            return Fit("mixed", n=len(df), tasks=tasks, note=f"did not converge: {error}")
-    note = "" if found.converged else "the likelihood did not converge"
-    df_t = len(df) - tasks - columns.shape[1]
-    return _by_t("mixed", float(found.params[0]), float(found.bse[0]), df_t, confidence, len(df), tasks, note)
+            found = model.fit(reml=True, free=apart)
+        except (np.linalg.LinAlgError, ValueError):
+            return None
+    return found if found.converged and np.isfinite(found.bse[0]) and found.bse[0] > 0 else None
 
 
 def theil_sen(df: pd.DataFrame, confidence: float = 0.95) -> Fit:
@@ -194,7 +213,7 @@ def errors_in_variables(df: pd.DataFrame, confidence: float = 0.95) -> Fit:
 def spearman(df: pd.DataFrame, confidence: float = 0.95, seed: int = 0) -> Fit:
     """Rank correlation within task (`permutation.association`); the interval is Fisher's, the p by permutation."""
     found = association(df["gap"], df["gain"], df["family"], seed=seed)
-    low, high = fisher_interval(found.r, found.n - found.groups + 1, confidence)
+    low, high = fisher_interval(found.r, found.n - found.groups + 1, confidence) if abs(found.r) < 1 else (nan, nan)
     note = "exact" if found.exact else f"{found.arrangements} arrangements"
     return Fit("spearman", found.r, nan, low, high, found.p, found.n, found.groups, note)
 
