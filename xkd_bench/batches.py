@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xkd_bench.augment import Augment, Corrupt, Mask, Strength, augmentation, moved
+from xkd_bench.distributed import in_shares
 from xkd_bench.methods.base import Batch
 from xkd_bench.models.teachers import TeacherEncoder, to_float
 from xkd_bench.sampling import PairSampler
@@ -86,9 +87,9 @@ class PairBatches:
             teacher, images, augment, levels = self._teacher
             x = self._load(images, source)
             if not levels:
-                return teacher(augment(x)), ()
+                return in_shares(teacher, augment(x)), ()
             # Maps are compared place by place: both views are cut alike, their colours change apart.
-            out = teacher.features(augment.recolour(moved(x, move)))
+            out = in_shares(teacher.features, augment.recolour(moved(x, move)))
             return out.pooled, out.maps[-levels:]
         return None, ()
 

@@ -1,6 +1,7 @@
 """Batches of aligned pairs with their label maps, on the device, under one random scale, crop and flip."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xkd_bench.distributed import in_shares
 from xkd_bench.losses.dense_pixels import IGNORE
 from xkd_bench.methods.dense import DenseBatch
 from xkd_bench.models.segmenters import Segmentation, enlarged
@@ -54,10 +56,10 @@ class DenseBatches:
             if self.augmentation != "none":
                 move = random_moves(len(target), self.device)
                 image, rgb, label = shown(image, move), shown(rgb, move), moved_labels(label, move)
-            said = self.teacher(rgb, image) if self.teacher else None
+            said = in_shares(self.teacher, rgb, image) if self.teacher else None
             if self.labels == "teacher":
                 assert said is not None
-                label = enlarged(said.logits, image.shape[-2:]).argmax(1)
+                label = in_shares(partial(_classes, size=image.shape[-2:]), said.logits)
             yield DenseBatch(image, rgb, label, self.labels == "given", said)  # type: ignore[arg-type]
 
     def _load(self, images: np.ndarray, rows: Index) -> Tensor:
@@ -66,6 +68,11 @@ class DenseBatches:
     def _label(self, rows: Index) -> Tensor:
         label = torch.from_numpy(self.maps.data[rows]).to(self.device).long()
         return label.masked_fill(label == self.maps.ignore, IGNORE)
+
+
+def _classes(logits: Tensor, size: torch.Size) -> Tensor:
+    """The likeliest class at each pixel of images of this size: [n, h, w]."""
+    return enlarged(logits, size).argmax(1)
 
 
 def in_order(rows: Index, partners: Index, batch: int, seed: int) -> tuple[Order, int]:

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from xkd_bench import __version__, tasks
 from xkd_bench.errors import UsageError
+from xkd_bench.machine import explained
 from xkd_bench.models.encoders import build_encoder
 from xkd_bench.sampling import draw_labels
+from xkd_bench.seeds import streams
 from xkd_bench.segmentation import draw_images
+from xkd_bench.shared_store import SharedStore
 from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.context import Context, Recent, Report
 from xkd_bench.stages.dense_student import check_networks
@@ -39,7 +42,8 @@ class Runner:
     """Runs RunSpecs on one device over one store. Loaded tasks are kept, so that many runs share them."""
 
     def __init__(self, store: Store, fabric: Fabric, report: Report = _silent) -> None:
-        self.store, self.fabric, self.report = store, fabric, report
+        self.store = store if fabric.world_size == 1 else SharedStore(store.root, fabric)
+        self.fabric, self.report = fabric, report
         self._data: dict[tuple[Any, ...], TaskData] = {}
         self._recent = Recent()
 
@@ -48,10 +52,11 @@ class Runner:
         budget = spec.load_budget()
         key = (spec.task, *budget.sizes())
         if key not in self._data:
-            self._data[key] = tasks.get(spec.task).load(
-                *budget.sizes(),
-                progress=lambda done, total: self.report("data", done, total, ""),
-            )
+            with self.fabric.rank_zero_first():  # it prepares what the others then read
+                self._data[key] = tasks.get(spec.task).load(
+                    *budget.sizes(),
+                    progress=lambda done, total: self.report("data", done, total, ""),
+                )
         return self._data[key]
 
     def context(self, spec: RunSpec, report: Report | None = None) -> Context:
@@ -102,10 +107,20 @@ class Runner:
     def run(self, spec: RunSpec, report: Report | None = None) -> str:
         """Do what is missing and return the key of the record. report: as for `context`."""
         key = self.key(spec)
-        self.store.compute("runs", key, lambda folder: self._write_record(self.context(spec, report), key, folder))
+
+        def make(folder: Path) -> None:
+            record = None
+            self.fabric.call("on_run_start", key=key, label=spec.label(), spec=spec.model_dump(mode="json"))
+            try:
+                record = self._write_record(self.context(spec, report), key, folder)
+            finally:
+                self.fabric.call("on_run_end", record=record)
+
+        with explained():
+            self.store.compute("runs", key, make)
         return key
 
-    def _write_record(self, run: Context, key: str, folder: Path) -> None:
+    def _write_record(self, run: Context, key: str, folder: Path) -> dict[str, Any]:
         started = time.perf_counter()
         spec = run.spec
         rows: list[dict[str, Any]] = []
@@ -138,9 +153,11 @@ class Runner:
             "students": {str(f): student_key(run, f) for f in run.protocol.pair_fractions},
             "scores": rows,
             "seconds": time.perf_counter() - started,
+            "seeds": streams(spec.seed),
             "environment": environment(self.fabric),
         }
         (folder / "record.json").write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
+        return record
 
 
 def _write_items(items: NDArray[Any], folder: Path) -> None:
@@ -160,6 +177,8 @@ def environment(fabric: Fabric) -> dict[str, Any]:
         "system": platform.platform(),
         "packages": {"xkd-bench": __version__, **{name: version(name) for name in RECORDED_PACKAGES}},
         "device": torch.cuda.get_device_name(fabric.device) if on_gpu else platform.machine(),
+        "devices": fabric.world_size,
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "compiled": is_compiled(fabric),
     }

@@ -1,7 +1,6 @@
 """The one training loop: devices and precision by Lightning Fabric, schedules, checkpoints, a stop on a broken loss."""
 
 import io
-import logging
 import math
 import os
 import time
@@ -16,62 +15,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from protocols import Recipe
-from xkd_bench.errors import TrainingError, UsageError
+from xkd_bench.distributed import check_together, dividing
+from xkd_bench.errors import TrainingError
+from xkd_bench.machine import alone as alone
+from xkd_bench.machine import is_compiled as is_compiled
+from xkd_bench.machine import make_fabric as make_fabric
 from xkd_bench.models.temperature import Temperature
 from xkd_bench.seeds import stream
 
-log = logging.getLogger("xkd_bench")
 OnStep = Callable[[int, int, float], None]
 """Told (steps done, steps in all, loss) as training goes on."""
 
 CHECKPOINT_EVERY_S = 30.0
 CHECK_EVERY_STEPS_CUDA = 50  # reading the loss waits for the GPU
-
-
-class _Fabric(Fabric):
-    """A Fabric that knows whether what is trained on it is compiled."""
-
-    compiled = False
-
-
-def is_compiled(fabric: Fabric) -> bool:
-    """Whether `fit` compiles what it trains on this Fabric."""
-    return getattr(fabric, "compiled", False)
-
-
-def make_fabric(device: str = "auto", precision: str = "32", compiled: bool = False) -> Fabric:
-    """A launched Fabric on one device. device: auto, cpu or cuda; precision: 32, bf16 or 16 (mixed).
-
-    compiled: `fit` runs modules through torch.compile. Where that does not work (no C++ compiler), one line says so and
-    they run as they are. Numbers change in their last digits, as from one machine to another.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device '{device}' is not known: use auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device 'cuda' was asked for, but torch sees no CUDA device here: use --device cpu or auto")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    modes = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    if precision not in modes:
-        raise UsageError(f"precision '{precision}' is not known: use {', '.join(modes)}")
-    if precision == "16" and device == "cpu":
-        raise UsageError("precision 16 needs CUDA: on a CPU use bf16 or 32")
-    fabric = _Fabric(accelerator=device, devices=1, precision=modes[precision])  # type: ignore[arg-type]
-    fabric.launch()
-    fabric.compiled = compiled and _compiler_works(fabric.device)
-    return fabric
-
-
-def _compiler_works(device: torch.device) -> bool:
-    """Whether torch.compile does; it is found out by compiling something small, for it fails in many ways."""
-    try:
-        torch.compile(lambda x: (x + 1).relu())(torch.ones(8, device=device))
-    except Exception as error:  # no compiler, one that is too old, a Python that it does not know, …
-        why = (str(error).splitlines() or [""])[0]
-        log.warning("--compile is left out: torch.compile does not work here (%s: %s)", type(error).__name__, why)
-        return False
-    return True
 
 
 def learning_rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
@@ -184,7 +140,8 @@ def fit(
     precision = fabric.strategy.precision
     scaler = precision.scaler if isinstance(precision, MixedPrecision) else None
     optimiser = make_optimiser(module, recipe, fused=scaler is None)  # a fused one would unscale by itself, unclipped
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, learning_rate_factor(recipe, steps_per_epoch))
+    factor = learning_rate_factor(recipe, steps_per_epoch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
     average = _Average(module, recipe.ema) if recipe.ema is not None else None
     parts: dict[str, Any] = {"module": module, "optimiser": optimiser, "schedule": schedule}
     parts |= ({"average": average} if average else {}) | ({"scaler": scaler} if scaler else {})
@@ -192,28 +149,41 @@ def fit(
     model, fast = fabric.setup(module, optimiser)
     if is_compiled(fabric):
         module.compile()  # in place: names of weights stay
+
+    def tell(step: int, total: int, loss: float) -> None:
+        fabric.call("on_loss", step=step, loss=loss, rate=recipe.lr * factor(step - 1))
+        if on_step:
+            on_step(step, total, loss)
+
+    fabric.call("on_train_start", what=what, steps=(recipe.epochs - done) * steps_per_epoch)
     saved_at = time.monotonic()
     for epoch in range(done, recipe.epochs):
         torch.manual_seed(stream(seed, "epoch", epoch))
         model.train()
-        watch = _LossWatch(what, epoch * steps_per_epoch, recipe.epochs * steps_per_epoch, checkpoint, on_step)
-        for batch in batches(epoch):
-            loss = model(batch)["loss"]
-            fabric.backward(loss)
-            if recipe.clip_norm is not None:
-                # No error where they are not finite: a scaler leaves such a step out, and else the next loss tells.
-                fabric.clip_gradients(model, fast, max_norm=recipe.clip_norm, error_if_nonfinite=False)
-            fast.step()
-            fast.zero_grad()
-            schedule.step()
-            if average:
-                average.update()
-            watch.see(loss.detach())
+        watch = _LossWatch(what, epoch * steps_per_epoch, recipe.epochs * steps_per_epoch, checkpoint, tell)
+        with dividing(fabric.world_size):
+            for batch in batches(epoch):
+                loss = model(batch)["loss"]
+                fabric.backward(loss)
+                if recipe.clip_norm is not None:
+                    # No error where they are not finite: a scaler leaves such a step out, and else the next loss tells.
+                    fabric.clip_gradients(model, fast, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+                fast.step()
+                fast.zero_grad()
+                schedule.step()
+                if average:
+                    average.update()
+                watch.see(loss.detach())
+                fabric.call("on_train_batch_end")
+        if fabric.world_size > 1:
+            check_together(what, fabric.device)
         history.append(watch.close())
-        if checkpoint is not None and time.monotonic() - saved_at > CHECKPOINT_EVERY_S and epoch + 1 < recipe.epochs:
+        due = time.monotonic() - saved_at > CHECKPOINT_EVERY_S and epoch + 1 < recipe.epochs
+        if checkpoint is not None and due and fabric.is_global_zero:
             state = {name: part.state_dict() for name, part in parts.items()}
             _save(checkpoint, {**state, "epochs": epoch + 1, "history": history})
             saved_at = time.monotonic()
+    fabric.call("on_train_end")
     if average:
         average.apply()
     return history
@@ -222,7 +192,7 @@ def fit(
 class _LossWatch:
     """Checks that losses are finite and reports them, without making a GPU wait at each step."""
 
-    def __init__(self, what: str, start: int, total: int, checkpoint: Path | None, on_step: OnStep | None) -> None:
+    def __init__(self, what: str, start: int, total: int, checkpoint: Path | None, on_step: OnStep) -> None:
         self.what, self.step, self.total, self.checkpoint, self.on_step = what, start, total, checkpoint, on_step
         self.pending: list[Tensor] = []
         self.seen: list[float] = []
@@ -250,8 +220,7 @@ class _LossWatch:
                     f"Lower the learning rate, raise the temperature or use --precision 32"
                 )
             self.seen.append(value)
-        if self.on_step:
-            self.on_step(self.step, self.total, values[-1])
+        self.on_step(self.step, self.total, values[-1])
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

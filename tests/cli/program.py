@@ -35,6 +35,13 @@ def know_toy() -> None:
     registry.entries("tasks")["toy"] = registry.Entry("toy", "shapes", "tests", "tasks", point)
 
 
+def know_toy_dense() -> None:
+    from xkd_bench import registry
+
+    point = EntryPoint("toy-dense", "tests.toy_dense:ToyDenseTask", "xkd_bench.tasks")
+    registry.entries("tasks")["toy-dense"] = registry.Entry("toy-dense", "shapes", "tests", "tasks", point)
+
+
 def die_at_rename(nth: int) -> None:
     """From here on, the nth rename in the store kills the process before it is done. Tables are written whole."""
     real: Callable = os.replace

@@ -1,6 +1,7 @@
 """`xkd-bench run`: methods under a protocol, beside their controls and references."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -8,7 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xkd_bench.cli.runs import Compile, Device, Machine, Precision, Quiet, carry_out
+from xkd_bench import processes
+from xkd_bench.cli.clusters import Cluster, CpusPerRun, GpusPerRun, Ray
+from xkd_bench.cli.runs import (
+    Compile,
+    Deterministic,
+    Device,
+    Devices,
+    Loggers,
+    Machine,
+    Nodes,
+    Precision,
+    Profile,
+    Quiet,
+    Threads,
+    carry_out,
+)
 from xkd_bench.cli.shared import Json, Out, Seeds, file_name, parse_options, parse_seeds, publish, seeds_words
 
 if TYPE_CHECKING:
@@ -36,8 +52,17 @@ def run(
     alone: Annotated[bool, typer.Option("--alone", help="Only the methods: no controls, no references.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")] = False,
     device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     precision: Precision = "32",
     compiled: Compile = False,
+    threads: Threads = None,
+    deterministic: Deterministic = False,
+    logger: Loggers = [],
+    profile: Profile = False,
+    ray: Ray = None,
+    cpus_per_run: CpusPerRun = 1,
+    gpus_per_run: GpusPerRun = None,
     out: Out = Path("results"),
     as_json: Json = False,
     quiet: Quiet = False,
@@ -60,7 +85,18 @@ def run(
 
         request["task"] = task = task.removesuffix(SKIP_BAD) + SKIP_BAD
     store = Store(out)
-    keys = recall(store, request) or _run_missing(store, request, Machine(device, precision, compiled), quiet)
+    machine = Machine(
+        device, precision, compiled, tuple(logger), profile, devices, nodes, threads, deterministic
+    )  # fmt: skip
+    cluster = Cluster(ray, cpus_per_run, gpus_per_run)
+    cluster.check(machine)
+    keys = None if processes.is_one_of_several() else recall(store, request)
+    if keys is None and devices * nodes != 1 and not processes.is_one_of_several():
+        raise typer.Exit(processes.launch([sys.executable, "-m", "xkd_bench.cli", *sys.argv[1:]], devices, nodes))
+    with processes.together():
+        keys = keys or _run_missing(store, request, machine, cluster, quiet)
+    if not processes.is_first():
+        return
     frame = store.frame(keys)
     command = _command(request, option)
     plain = {"methods": method, "protocol": protocol, "task": task, "budget": budget}
@@ -70,17 +106,18 @@ def run(
         typer.echo(json.dumps(rows, indent=1))
 
 
-def _run_missing(store: "Store", request: dict[str, Any], machine: Machine, quiet: bool) -> list[str]:
+def _run_missing(store: "Store", request: dict[str, Any], machine: Machine, cluster: Cluster, quiet: bool) -> list[str]:
     """Run what a request asks for and the store does not have; keys of all its records. The first error ends it."""
     from xkd_bench.recall import remember
     from xkd_bench.suite.comparison import comparison
 
-    plan, failed = carry_out(store, comparison(**request), machine, quiet=quiet, max_failures=1)
+    plan, failed = carry_out(store, comparison(**request), machine, quiet=quiet, max_failures=1, cluster=cluster)
     for outcome in failed:
         assert outcome.error is not None
         raise outcome.error
     keys = list(plan.runs)
-    remember(store, request, keys)
+    if processes.is_first():
+        remember(store, request, keys)
     return keys
 
 

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from xkd_bench.distributed import mean_in_shares
 from xkd_bench.losses.dense_logits import segmentation_loss
+from xkd_bench.losses.dense_pixels import IGNORE
 from xkd_bench.losses.lix import ramp_up
 from xkd_bench.methods.base import Method, Options
 from xkd_bench.models.segmenters import Segmentation, Segmenter, build_segmenter, enlarged
@@ -127,8 +129,13 @@ def outputs_of(network: Any, source: Tensor, image: Tensor, inputs: Inputs) -> S
 
 def supervised(out: Segmentation, label: Tensor, auxiliary_weight: float) -> Tensor:
     """Cross-entropy at the size of the label maps, the mean over pixels that count, and the auxiliary head's share."""
-    loss = segmentation_loss(out.logits, label)
-    return loss if out.auxiliary is None else loss + auxiliary_weight * segmentation_loss(out.auxiliary, label)
+    loss = _labels_loss(out.logits, label)
+    return loss if out.auxiliary is None else loss + auxiliary_weight * _labels_loss(out.auxiliary, label)
+
+
+def _labels_loss(logits: Tensor, label: Tensor) -> Tensor:
+    """Each process computes it of its images alone: at the size of the label maps, logits are large."""
+    return mean_in_shares(segmentation_loss, lambda _, label: (label != IGNORE).sum(), logits, label)
 
 
 def on_grid(taught: Tensor, like: Tensor) -> Tensor:

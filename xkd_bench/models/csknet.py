@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from xkd_bench.distributed import divided
 from xkd_bench.errors import UsageError
 from xkd_bench.models.csknet_exchange import ChannelRule
 from xkd_bench.models.csknet_gsu import UNITS
@@ -123,6 +124,7 @@ class CSKNet(nn.Module):
                     raise UsageError(f"no module of '{self.name}' gives its map {stage}: it cannot exchange columns")
                 maker.register_forward_hook(ColumnExchange(self.streams, self.exchange.columns))
 
+    @divided
     def branches(self, source: Tensor | None = None, target: Tensor | None = None) -> Branches:
         """What the network says of images [n, c, h, w] in [0, 1] of either modality, or of pairs."""
         inputs = {name: x for name, x in zip(self.modalities, (source, target), strict=True) if x is not None}

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from xkd_bench.distributed import divided
 from xkd_bench.models.segmenters import Segmentation, build_segmenter, enlarged
 
 Fusion = Literal["intermediate", "late"]
@@ -35,6 +36,7 @@ class DuplexSegmenter(nn.Module):
         if fusion == "intermediate":
             del self.target.decoder
 
+    @divided
     def outputs(self, source: Tensor, image: Tensor) -> Segmentation:
         """Logits and fused maps of pairs: source [n, c, h, w], image [n, c', h, w]."""
         a, b = self.source.encoder(source * 2 - 1), self.target.encoder(image * 2 - 1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xkd_bench.catalogue import STUDENTS
+from xkd_bench.distributed import divided
 from xkd_bench.errors import UsageError, nearest
 from xkd_bench.models import small
 from xkd_bench.models.features import Features as Features
@@ -30,9 +31,11 @@ class Encoder(Staged):
         super().__init__()
         self.backbone, self.dim, self.name, self.channels, self.size = backbone, dim, name, channels, size
 
+    @divided
     def forward(self, x: Tensor) -> Tensor:
         return self.backbone(self._input(x))
 
+    @divided
     def features(self, x: Tensor) -> Features:
         """The features of `forward` and the stages' maps, from one pass."""
         return features_of(self.backbone, self._input(x))

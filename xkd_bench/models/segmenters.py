@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.segmentation.fcn import FCNHead
 
+from xkd_bench.distributed import divided
 from xkd_bench.errors import UsageError, nearest
 
 ARCHITECTURES: dict[str, tuple[Any, str]] = {
@@ -68,6 +69,7 @@ class Segmenter(nn.Module):
         """Channels of what the classifier sees."""
         return self.classifier.in_channels  # type: ignore[return-value]
 
+    @divided
     def outputs(self, x: Tensor) -> Segmentation:
         """Logits and maps of images [n, channels, h, w]. The auxiliary head speaks in training mode only."""
         features = self.encoder(x * 2 - 1)

@@ -15,7 +15,7 @@ from xkd_bench.sampling import PairSampler, pair_sampler
 from xkd_bench.spec import RunSpec
 from xkd_bench.store import Store
 from xkd_bench.tasks.base import Split, TaskData
-from xkd_bench.training import OnStep
+from xkd_bench.training import OnStep, alone
 
 Report = Callable[[str, int, int, str], None]
 """Told (stage, steps done, steps in all, a note such as "loss 5.013") as a run goes on."""
@@ -79,6 +79,16 @@ class Context:
     @property
     def device(self) -> torch.device:
         return self.fabric.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that does what is no training, and writes; where there is one, it is."""
+        return self.fabric.is_global_zero
+
+    @cached_property
+    def alone(self) -> Fabric:
+        """What this process trains on what it trains by itself: heads on features that one process has."""
+        return alone(self.fabric)
 
     @property
     def flip(self) -> bool:

@@ -109,6 +109,8 @@ def _frozen(run: Context, fraction: float, per_class: int | None, draw: int) -> 
         started = time.perf_counter()
         rows = draw_images(run.data, run.split, per_class, seed=run.spec.seed, draw=draw)
         network = label_free_student(run, fraction)
+        if not run.first:
+            return
         maps = frozen_maps(network, run.data, rows, run.device)
         assert run.data.maps is not None
         labels = torch.from_numpy(np.asarray(run.data.maps.data[rows])).long()
@@ -117,7 +119,7 @@ def _frozen(run: Context, fraction: float, per_class: int | None, draw: int) -> 
         head = PixelHead(maps.shape[1], len(run.split.classes))
         batches = LabelledBatches(maps, labels, recipe.batch, seed, run.device)
         plan = recipe.fitted(len(batches))
-        fit(head, batches, len(batches), plan, seed=seed, fabric=run.fabric, what="linear evaluation")
+        fit(head, batches, len(batches), plan, seed=seed, fabric=run.alone, what="linear evaluation")
         head.eval()
 
         def predict(source: Tensor, image: Tensor) -> Tensor:

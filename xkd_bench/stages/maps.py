@@ -62,6 +62,8 @@ def teacher_levels(run: Context, levels: int) -> tuple[Level, ...]:
     """Statistics of the teacher's last `levels` feature maps over the source items in pairs, un-augmented."""
 
     def make(folder: Path) -> None:
+        if not run.first:  # by now the teacher is there: its features were asked for before
+            return
         sizes, mean, var = _statistics(run, levels)
         names = [f"{what}{i}" for what in ("mean", "var") for i in range(len(sizes))]
         arrays = {name: value.numpy() for name, value in zip(names, [*mean, *var], strict=True)}

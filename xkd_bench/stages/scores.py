@@ -31,10 +31,12 @@ def _linear(run: Context, fraction: float, draws: int) -> list[Score]:
 
     def make(folder: Path) -> None:
         student = distilled_student(run, fraction)
+        if not run.first:
+            return
         run.report("linear evaluation", 0, len(counts), "")
         features = target_features(student, run.data, run.device)
         found = linear_scores(
-            features, run.split, recipe, counts, draws, seed=run.spec.seed, fabric=run.fabric,
+            features, run.split, recipe, counts, draws, seed=run.spec.seed, fabric=run.alone,
             on_step=lambda done, total: run.report("linear evaluation", done, total, ""),
         )  # fmt: skip
         write_scores(folder, found)

@@ -65,8 +65,11 @@ def teacher_features(run: Context) -> Tensor:
     items = run.split.pairs_source if "seed" in teacher_key(run) else np.arange(len(run.data.source))
 
     def make(folder: Path) -> None:
+        teacher = build_teacher(run)
+        if not run.first:
+            return
         chunks, done = [], 0
-        for chunk in teachers.encode(build_teacher(run), run.data.source.data[items], run.device):
+        for chunk in teachers.encode(teacher, run.data.source.data[items], run.device):
             chunks.append(chunk)
             done += len(chunk)
             run.report("teacher features", done, len(items), "")
