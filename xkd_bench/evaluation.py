@@ -153,7 +153,8 @@ def _recipe_scores(
         head = _Classifier(nn.Identity(), x.shape[1], len(split.classes))
         rows = torch.from_numpy(chosen)
         batches = LabelledBatches(x[rows], label[rows], recipe.recipe.batch, run, fabric.device)
-        fit(head, batches, len(batches), recipe.recipe, seed=run, fabric=fabric, what="linear evaluation")
+        what = _named("linear evaluation", per_class, draw)
+        fit(head, batches, len(batches), recipe.recipe, seed=run, fabric=fabric, what=what)
         test = torch.from_numpy(split.test)
         with torch.no_grad():
             predicted = head.cpu().classify(x[test]).argmax(1)
@@ -189,14 +190,18 @@ def fine_tuned_score(
     images = torch.from_numpy(np.ascontiguousarray(data.target.data[items]))
     batches = LabelledBatches(images, label[torch.from_numpy(items)], recipe.batch, run, fabric.device)
     fit(
-        model, batches, len(batches), recipe.fitted(len(batches)), seed=run, fabric=fabric, what="fine-tuning",
-        on_step=on_step, checkpoint=checkpoint,
+        model, batches, len(batches), recipe.fitted(len(batches)), seed=run, fabric=fabric,
+        what=_named("fine-tuning", per_class, draw), on_step=on_step, checkpoint=checkpoint,
     )  # fmt: skip
     test = data.target.data[split.test]
     network = nn.Sequential(model.encoder, model.head)
     predicted = torch.cat([logits.argmax(1) for logits in encode(network, test, fabric.device, batch=512)])
     truth = label[torch.from_numpy(split.test)]
     return _score("all", per_class, draw, items, predicted, truth, time.perf_counter() - started)
+
+
+def _named(what: str, per_class: int | None, draw: int) -> str:
+    return f"{what} ({'all labels' if per_class is None else f'{per_class} per class'}, draw {draw})"
 
 
 class _Classifier(nn.Module):

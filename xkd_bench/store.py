@@ -40,6 +40,7 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self._told: set[Path] = set()
 
     def folder(self, stage: str, key: str) -> Path:
         """Where a stage's result is, or would be."""
@@ -84,7 +85,7 @@ class Store:
         for stale in folder.parent.glob(f".{folder.name}.*"):
             shutil.rmtree(stale, ignore_errors=True)
         if folder.is_dir():
-            log.warning("%s is corrupt (%s): it is made again", folder, _problem(folder))
+            self._tell(folder, _problem(folder))
             shutil.rmtree(folder)
 
     def records(self) -> list[dict[str, Any]]:
@@ -97,10 +98,21 @@ class Store:
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
     def _keys(self, stage: str) -> list[str]:
-        """Keys of what is there and whole, in order."""
+        """Keys of what is there and whole, in order; what is corrupt is told, and left out."""
         folder = self.root / stage
-        keys = sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name[0] != ".") if folder.is_dir() else []
-        return [key for key in keys if not key.endswith(".work") and self.has(stage, key)]
+        names = sorted(f.name for f in folder.iterdir() if f.is_dir() and f.name[0] != ".") if folder.is_dir() else []
+        keys = [name for name in names if not name.endswith(".work")]
+        for key in list(keys):
+            if problem := _problem(self.folder(stage, key)):
+                keys.remove(key)
+                self._tell(self.folder(stage, key), problem)
+        return keys
+
+    def _tell(self, folder: Path, problem: str | None) -> None:
+        """Say once what is corrupt."""
+        if folder not in self._told:
+            self._told.add(folder)
+            log.warning("%s is corrupt (%s): left out, and made again by the command that made it", folder, problem)
 
     def record(self, key: str) -> dict[str, Any]:
         """The record of this key."""
@@ -196,6 +208,8 @@ def _problem(folder: Path) -> str | None:
 
 def tidy(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One row per score of a record: what `analysis` and `report` take."""
+    import pandas as pd
+
     spec, card = record["spec"], record["task"]
     shared = {
         "key": record["key"],
@@ -216,11 +230,11 @@ def tidy(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "protocol": spec["protocol"],
         "protocol_version": record["protocol"]["version"],
         "budget": spec["budget"],
+        "batch": pd.NA if spec.get("batch") is None else spec["batch"],
+        "precision": spec["precision"],
         "seed": spec["seed"],
         "data_digest": record["data_digest"],
     }
-    import pandas as pd
-
     for score in record["scores"]:
         per_class = score["labels_per_class"]
         yield {

@@ -2,13 +2,22 @@
 
 import json
 import re
+import shlex
 import shutil
 
 import pytest
 
 from tests.cli.program import xkd
+from xkd_bench.store import Store
 
 RUN = ("run", "--task", "toy", "--budget", "smoke", "--device", "cpu")
+FORBID = """
+from xkd_bench import evaluation
+from xkd_bench.stages import student, teacher
+def forbidden(*args, **options):
+    raise AssertionError("trained again")
+student.fit = teacher.fit = evaluation.fit = evaluation.fit_logistic = forbidden
+"""
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +58,8 @@ def test_help_names_the_commands_and_the_options(loaded):
     text = xkd(loaded, "run", "--help", prelude="import os; os.environ['COLUMNS'] = '200'").out
     for option in (
         "--protocol", "--method", "--task", "--budget", "--teacher", "--student", "--pairs", "--option", "--seeds",
-        "--batch", "--init", "--teacher-weights", "--alone", "--device", "--precision", "--compile", "--out", "--json",
-        "--quiet",
+        "--batch", "--init", "--teacher-weights", "--alone", "--device", "--precision", "--compile", "--logger",
+        "--profile", "--out", "--json", "--quiet",
     ):  # fmt: skip
         assert option in text
 
@@ -104,14 +113,7 @@ def test_a_run_prints_json_alone_and_writes_its_tables_and_plots(finished):
 def test_run_again_it_answers_from_the_store_with_the_same_bytes(loaded, finished):
     out, first = finished
     before = {f.name: f.read_bytes() for f in (out / "tables").iterdir()}
-    forbid = """
-from xkd_bench import evaluation
-from xkd_bench.stages import student, teacher
-def forbidden(*args, **options):
-    raise AssertionError("trained again")
-student.fit = teacher.fit = evaluation.fit = evaluation.fit_logistic = forbidden
-"""
-    again = xkd(loaded, *RUN, "--protocol", "linear-eval", "--out", str(out), "--json", prelude=forbid)
+    again = xkd(loaded, *RUN, "--protocol", "linear-eval", "--out", str(out), "--json", prelude=FORBID)
     assert (again.code, again.out) == (0, first.out), again.err
     assert {f.name: f.read_bytes() for f in (out / "tables").iterdir()} == before
 
@@ -150,6 +152,22 @@ def test_show_prints_one_record_for_people_or_as_json(loaded, finished):
     text = xkd(loaded, "show", key[:10], "--out", str(out)).out
     assert record["spec"]["method"] in text
     assert "toy" in text
+
+
+def test_the_reports_commands_ask_for_the_very_same_runs(loaded, tmp_path):
+    from xkd_bench.report.html.facts import commands
+
+    asked = ("--protocol", "linear-eval", "--method", "cmd", "--option", "form=intra", "--batch", "14")
+    asked += ("--precision", "bf16", "--seeds", "1,", "--out", str(tmp_path))
+    assert xkd(loaded, *RUN, *asked, "--quiet").code == 0
+    keys = {f.name for f in (tmp_path / "runs").iterdir()}
+    (again,) = commands(Store(tmp_path).frame())
+    shutil.rmtree(tmp_path / "artefacts")
+    words = shlex.split(again)[1:]
+    assert {"--batch", "14", "--precision", "bf16"} <= set(words)
+    ended = xkd(loaded, *words, "--device", "cpu", "--out", str(tmp_path), "--quiet", prelude=FORBID)
+    assert ended.code == 0, ended.err
+    assert {f.name for f in (tmp_path / "runs").iterdir()} == keys
 
 
 def test_quiet_is_quiet(loaded, finished):
@@ -224,14 +242,32 @@ def test_a_users_error_is_one_line_exit_2_and_nothing_written(loaded, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [["run", "--nope"], ["nope"], ["list", "things"], ["list"], ["run", "--batch", "x"]])
-def test_words_that_are_no_command_are_no_traceback(loaded, tmp_path, words):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--nope"], "--nope"),
+        (["nope"], "'nope'"),
+        (["list", "things"], "'things' is not one of"),
+        (["list"], "missing argument"),
+        (["run", "--batch", "x"], "'--batch'"),
+        (["sweep", "table1", "--timeout", "-1"], "'--timeout'"),
+    ],
+)
+def test_words_that_are_no_command_are_one_line_too(loaded, tmp_path, words, said):
     ended = xkd(loaded, *words, cwd=tmp_path)
-    assert ended.code == 2
-    assert ended.out == ""
-    assert "Traceback" not in ended.err
-    assert "Error" in ended.err
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.lines
+    assert line.startswith("xkd-bench: ")
+    assert said in line
+    assert line.endswith(f"see xkd-bench {words[0] + ' ' if words[0] != 'nope' else ''}--help")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_without_words_it_prints_the_help(loaded, words):
+    ended = xkd(loaded, *words)
+    assert ended.code == 2
+    assert "Usage: xkd-bench" in ended.out + ended.err
 
 
 @pytest.mark.parametrize("words", [["show", "abc"], ["table"]])

@@ -18,7 +18,8 @@ def test_the_list_says_of_every_task_what_it_is_and_whether_it_is_here(loaded):
     assert rows["doodle"].split()[1:6] == ["classification", "class", "real", "–", "ready"]
     assert rows["emoji"].split()[4:8] == ["34.5", "MB", "not", "prepared"]
     assert rows["toy"].split()[3] == "simulated"
-    assert "yours" in rows["folder"]
+    assert rows["folder"].split()[4:6] == ["–", "yours"]
+    assert rows["digits"].split()[4:10] == ["11.5", "MB", "yours", "+", "not", "prepared"]
 
 
 def test_a_task_that_is_not_prepared_is_one_line_wherever_it_is_used(loaded, tmp_path):

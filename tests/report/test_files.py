@@ -2,6 +2,8 @@
 
 import errno
 import os
+import platform
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,15 @@ def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> N
     with pytest.raises(ValueError, match="no name for files"):
         write(tmp_path, name)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_writer_left_goes_and_a_living_ones_stays(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    here = f".few-shot.md.{platform.node()}"
+    left, others = tmp_path / f"{here}.{gone.pid}.tmp", tmp_path / f"{here}.{os.getppid()}.tmp"
+    left.write_text("half")
+    others.write_text("being written")
+    write(tmp_path)
+    assert not left.exists()
+    assert others.exists()

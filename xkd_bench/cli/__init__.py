@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,11 +43,36 @@ def _version(show: Annotated[bool, typer.Option("--version", help="Show the vers
         raise typer.Exit
 
 
+STOPPED = 130
+"""The exit code of a program that Ctrl-C ended."""
+_WordsError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What Typer raises at words that are no command: a class of Click, or of the copy of it that Typer brings."""
+
+
 def main() -> None:
     """Entry point: what the user can mend is one line and an exit code, never a traceback."""
     logging.basicConfig(format="xkd-bench: %(message)s", level=logging.WARNING)
     try:
-        app()
+        code = app(prog_name="xkd-bench", standalone_mode=False)
     except (UsageError, TrainingError) as error:
         typer.echo(f"xkd-bench: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except _WordsError as error:
+        code = getattr(error, "exit_code", UsageError.exit_code)
+        if line := _words_line(error):
+            typer.echo(line, err=True)
+    except typer.Abort:
+        code = STOPPED
+    if code == STOPPED:
+        typer.echo("xkd-bench: stopped; the same command does the rest", err=True)
+    sys.exit(code)
+
+
+def _words_line(error: Any) -> str:
+    """One line for words that are no command; for no words at all, the help, which Typer may print by itself."""
+    context: Any = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(context.get_help())
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    where = f"; see {context.command_path} --help" if context else ""
+    return f"xkd-bench: {said[:1].lower()}{said[1:]}{where}"

@@ -41,6 +41,8 @@ def list_() -> None:
 
 
 def _facts(entry: "Entry") -> tuple[str, ...]:
+    from xkd_bench.tasks.base import unpacked
+
     try:
         kind = entry.load()
     except UsageError:
@@ -48,10 +50,12 @@ def _facts(entry: "Entry") -> tuple[str, ...]:
     card = kind.card
     try:
         task = kind()
-        size = sum(package.size for package in task.packages)
-        data = "ready" if task.ready() else "not prepared"
-    except UsageError:  # made of the user's own files: it needs to know where they are
-        size, data = 0, "yours"
+        packages, data = task.packages, "ready" if task.ready() else "not prepared"
+    except UsageError:  # made of the user's own files: it needs to know where they are; some is fetched all the same
+        packages, data = kind.packages, "yours"
+        if packages:
+            data += " + ready" if all(map(unpacked, packages)) else " + not prepared"
+    size = sum(package.size for package in packages)
     fetched = f"{size / 1e6:.1f} MB" if size else "–"
     return card.kind, card.pairing, card.origin, fetched, data, card.licence
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xkd_bench.cli.runs import Compile, Device, Machine, Precision, Quiet, carry_out
+from xkd_bench.cli.runs import Compile, Device, Loggers, Machine, Precision, Profile, Quiet, carry_out
 from xkd_bench.cli.shared import Json, Out, Seeds, groups, parse_seeds, publish, seeds_words
 from xkd_bench.errors import UsageError
 
@@ -38,6 +38,8 @@ def sweep(
     device: Device = "auto",
     precision: Precision = "32",
     compiled: Compile = False,
+    logger: Loggers = [],
+    profile: Profile = False,
     out: Out = Path("results"),
     as_json: Json = False,
     quiet: Quiet = False,
@@ -53,6 +55,7 @@ def sweep(
     if show_file:
         typer.echo(sweep_text(which), nl=False)
         return
+    machine = Machine(device, precision, compiled, tuple(logger), profile)
     grid = load_sweep(which)
     budget = budget or grid.budget
     chosen = parse_seeds(seeds, budget) if seeds else None
@@ -61,8 +64,7 @@ def sweep(
     specs = grid.specs(budget, chosen, alone, precision, **overrides)
     store = Store(out)
     plan, failed = carry_out(
-        store, specs, Machine(device, precision, compiled), quiet=quiet, timeout=timeout, max_failures=max_failures,
-        dry_run=dry_run,
+        store, specs, machine, quiet=quiet, timeout=timeout, max_failures=max_failures, dry_run=dry_run,
     )  # fmt: skip
     if dry_run:
         _show_plan(plan, as_json)
@@ -123,7 +125,8 @@ def _end(plan: "Plan", left: int, failed: Sequence["Outcome"], unwritten: Sequen
     """Say what did not go well, if anything, and exit with 1."""
     if not failed and not unwritten:
         return
-    typer.echo(f"xkd-bench: {len(failed)} of {len(plan.runs)} runs failed" if failed else "xkd-bench:", err=True)
+    head = f"{len(failed)} of {len(plan.runs)} runs failed" if failed else "not all could be written"
+    typer.echo(f"xkd-bench: {head}", err=True)
     for line in [*(f"{plan.labels[one.spec]}: {one.reason()}" for one in failed), *unwritten]:
         typer.echo(f"  {line}", err=True)
     if left > len(failed):

@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,11 @@ def write_all(folder: Path | str, name: str, contents: Mapping[str, bytes]) -> l
 
 
 def _replace(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    here = f".{path.name}.{platform.node()}."
+    temporary = path.with_name(f"{here}{os.getpid()}.tmp")
+    for left in path.parent.iterdir():
+        if left.name.startswith(here) and left.suffix == ".tmp" and not _alive(left.suffixes[-2][1:]):
+            left.unlink(missing_ok=True)  # its writer was killed
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -32,3 +37,12 @@ def _replace(path: Path, content: bytes) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _alive(number: str) -> bool:
+    """Whether this machine has a process of this number."""
+    try:
+        os.kill(int(number), 0)
+    except (ValueError, OSError) as error:
+        return isinstance(error, PermissionError)  # somebody else's
+    return True

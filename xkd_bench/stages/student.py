@@ -89,7 +89,7 @@ def _train(run: Context, student: Encoder, fraction: float, key: str) -> list[fl
     recipe = recipe.fitted(len(batches))
     return fit(
         model, batches, len(batches), recipe, seed=stream(run.spec.seed, "train"), fabric=run.fabric,
-        what=f"{run.spec.method} on {run.spec.task}",
+        what=f"{run.spec.method} on {run.spec.task}" + (f", {fraction:.0%} of the pairs" if fraction < 1 else ""),
         on_step=run.on_step(run.spec.method),
         checkpoint=run.store.work_folder("students", key) / "checkpoint.pt",
     )  # fmt: skip

@@ -11,6 +11,7 @@ from xkd_bench.analysis.compare import variants
 from xkd_bench.analysis.scores import NO_TEACHER, is_random
 from xkd_bench.report.words import count, listing, names_of
 
+SHARED = ("option_changes", "teacher", "student", "init", "batch", "precision")
 Records = Sequence[Mapping[str, Any]]
 ORIGIN = {"real": "real data", "rendered": "rendered data, not photographs or drawings by hand",
           "simulated": "simulated data, whose truth is known"}  # fmt: skip
@@ -36,28 +37,37 @@ def reconstructed(df: pd.DataFrame) -> str:
 
 
 def commands(df: pd.DataFrame) -> list[str]:
-    """Commands that run this comparison again: one for all methods that share options, teacher, student and start."""
-    named, one = variants(df), df.iloc[0]
+    """Commands that run this comparison again: one for all methods that share options, teacher, student and so on.
+
+    `df` may say with which `batch` (<NA>: the budget's) and `precision` its runs were asked for.
+    """
+    named, one = variants(df).merge(_asked(df), on="key"), df.iloc[0]
     tested = named[named["role"] == "method"]
     alone = tested.empty
     found: dict[tuple[str, ...], list[str]] = {}
-    for row in (named if alone else tested).drop_duplicates("variant").to_dict("records"):
-        method, teacher, student, init, changes = (
-            str(row[name]) for name in ("method", "teacher", "student", "init", "option_changes")
-        )
-        methods = found.setdefault((changes, teacher, student, init), [])
+    for row in (named if alone else tested).drop_duplicates(["variant", "batch", "precision"]).to_dict("records"):
+        method, *shared = (str(row[name]) for name in ("method", *SHARED))
+        methods = found.setdefault(tuple(shared), [])
         if method not in methods:
             methods.append(method)
     seeds = ",".join(map(str, sorted(named["seed"].unique()))) + "," * (named["seed"].nunique() == 1)
     out = []
-    for (changes, teacher, student, init), methods in found.items():
+    for (changes, teacher, student, init, batch, precision), methods in found.items():
         words = [f"xkd-bench run --protocol {quote(one['protocol'])} --task {quote(one['task'])}"]
         words += [f"--budget {quote(one['budget'])}", *(f"--method {quote(name)}" for name in methods)]
         words += [f"--option {quote(f'{k}={_plain(v)}')}" for k, v in sorted(json.loads(changes or "{}").items())]
         words += [*_teacher(teacher), f"--student {quote(student)}"]
-        words += [f"--init {quote(init)}"] * (init != "random") + [f"--seeds {seeds}"] + ["--alone"] * alone
+        words += [f"--init {quote(init)}"] * (init != "random") + [f"--batch {batch}"] * (batch != "")
+        words += [f"--precision {precision}"] * (precision != "32") + [f"--seeds {seeds}"] + ["--alone"] * alone
         out.append(" ".join(words))
     return out
+
+
+def _asked(df: pd.DataFrame) -> pd.DataFrame:
+    """Batch ('' where it is the budget's) and precision of each run, by its key."""
+    batch = df["batch"].map(lambda b: "" if pd.isna(b) else str(int(b))) if "batch" in df else ""
+    asked = pd.DataFrame({"key": df["key"], "batch": batch, "precision": df.get("precision", "32")})
+    return asked.drop_duplicates("key")
 
 
 def _plain(value: Any) -> str:
