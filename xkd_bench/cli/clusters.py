@@ -89,7 +89,7 @@ def engine_on(
     with ray_cluster.cluster(cluster.where, cluster.cpus), ray_cluster.shared_folder(root) as mark:
         from xkd_bench.suite.ray_engine import RayEngine
 
-        gpus = _gpus(cluster.gpus, machine.device, ray_cluster.gpus_of_cluster())
+        gpus = _gpus(cluster.gpus, machine.device, ray_cluster.most_gpus())
         if not gpus:
             make_fabric("cpu", machine.precision)  # refuses what no CPU can do, before any run is begun
         ray_cluster.check_nodes(mark, cluster.cpus, gpus)

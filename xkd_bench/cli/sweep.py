@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xkd_bench.cli.clusters import Cluster, CpusPerRun, GpusPerRun, Ray
 from xkd_bench.cli.runs import Compile, Device, Loggers, Machine, Precision, Profile, Quiet, carry_out
 from xkd_bench.cli.shared import Json, Out, Seeds, groups, parse_seeds, publish, seeds_words
 from xkd_bench.errors import UsageError
@@ -40,6 +41,9 @@ def sweep(
     compiled: Compile = False,
     logger: Loggers = [],
     profile: Profile = False,
+    ray: Ray = None,
+    cpus_per_run: CpusPerRun = 1,
+    gpus_per_run: GpusPerRun = None,
     out: Out = Path("results"),
     as_json: Json = False,
     quiet: Quiet = False,
@@ -56,6 +60,8 @@ def sweep(
         typer.echo(sweep_text(which), nl=False)
         return
     machine = Machine(device, precision, compiled, tuple(logger), profile)
+    cluster = Cluster(ray, cpus_per_run, gpus_per_run)
+    cluster.check(machine)
     grid = load_sweep(which)
     budget = budget or grid.budget
     chosen = parse_seeds(seeds, budget) if seeds else None
@@ -65,6 +71,7 @@ def sweep(
     store = Store(out)
     plan, failed = carry_out(
         store, specs, machine, quiet=quiet, timeout=timeout, max_failures=max_failures, dry_run=dry_run,
+        cluster=cluster,
     )  # fmt: skip
     if dry_run:
         _show_plan(plan, as_json)

@@ -32,11 +32,9 @@ def cluster(where: str, threads: int) -> Iterator[None]:
     """
     if where == "local":
         keep_to_this_machine()
+    elif where != "auto":
+        _check_address(where)
     ray = _ray()
-    if where.startswith("ray://"):
-        raise UsageError(
-            f"--ray {where}: Ray's client is not used; on a node of the cluster, use --ray auto or HOST:PORT"
-        )
     passed = {name: os.environ[name] for name in ("XKD_BENCH_CACHE", "OMP_WAIT_POLICY") if name in os.environ}
     options: dict[str, Any] = {
         "address": where, "log_to_driver": False, "logging_level": "ERROR",
@@ -63,6 +61,19 @@ def keep_to_this_machine() -> None:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
+def _check_address(where: str) -> None:
+    """UsageError where nothing can be at this address; Ray itself would try for minutes."""
+    if where.startswith("ray://"):
+        raise UsageError(f"--ray {where}: Ray's client is not used; on a node of the cluster, give auto or HOST:PORT")
+    host, _, port = where.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UsageError(
+            f"--ray {where}: nothing answers there ({error}); give local, auto or the head's HOST:PORT"
+        ) from error
+
+
 def _ray() -> Any:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -87,10 +98,11 @@ def shared_folder(root: Path) -> Iterator[Path]:
     """A file in the results folder while this lasts; by it a node is known to see the same folder."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(prefix=".seen-by-all-", dir=root) as mark:
-            yield Path(mark.name)
+        mark = NamedTemporaryFile(prefix=".seen-by-all-", dir=root)  # noqa: SIM115  (what the body raises is its own)
     except OSError as error:
         raise UsageError(f"cannot write to {root}: {error.strerror}; choose another --out") from error
+    with mark:
+        yield Path(mark.name)
 
 
 def check_place(mark: Path, version: str) -> str | None:
@@ -129,11 +141,11 @@ def check_nodes(mark: Path, cpus: int, gpus: float) -> None:
             raise UsageError(problem)
 
 
-def gpus_of_cluster() -> float:
-    """How many GPUs the cluster has."""
+def most_gpus() -> float:
+    """GPUs of the node of the cluster that has most."""
     import ray
 
-    return float(ray.cluster_resources().get("GPU", 0))
+    return max(_has(node, "GPU") for node in ray.nodes() if node["Alive"])
 
 
 def _has(node: dict[str, Any], what: str) -> float:

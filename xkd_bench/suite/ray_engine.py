@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -25,7 +26,7 @@ from xkd_bench.stages.context import Report
 from xkd_bench.suite.board import Board
 from xkd_bench.suite.engine import ElsewhereError, Outcome, RunTimeoutError, until
 from xkd_bench.suite.graph import Job, do, make_jobs
-from xkd_bench.suite.ray_cluster import check_place
+from xkd_bench.suite.ray_cluster import check_place, most_gpus
 
 RETRIES = 3
 """How often a task is begun again whose worker or node was lost."""
@@ -83,7 +84,9 @@ class RayEngine:
         board = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(Board).remote()
         self._asked: Any = None
         self.place = Place(start, mark, board, timeout=timeout)
-        self.task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(carry_out_job)
+        # A process sees one GPU for good: it may do another job only where that can be on no other GPU.
+        calls = 1 if gpus and most_gpus() > 1 else 0
+        self.task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, max_calls=calls)(carry_out_job)
 
     def run(self, specs: Sequence[RunSpec], begin: Callable[[RunSpec], None]) -> Iterator[Outcome]:
         """See `Engine.run`."""
@@ -175,6 +178,8 @@ def carry_out_job(job: Job, place: Place, *before: Ended) -> Ended:
         do(_runner(place), job, tell)
     except Exception as caught:  # whatever it is, the other jobs go on
         error = _portable(job.spec, caught)
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()  # for others on this GPU, while this process waits for its next job
     return Ended(seconds | {job.name: time.monotonic() - started}, error)
 
 
