@@ -98,7 +98,19 @@ def test_every_part_is_there_and_reached_from_the_contents(made):
     page, _, _, _ = made
     ids = {attrs["id"] for _, attrs, _ in page.elements if "id" in attrs}
     linked = {attrs["href"][1:] for attrs, above in page.of("a") if "nav" in above}
-    assert linked == {"overview", "task-1", "first", "task-2", "second", "gap", "gap-emoji", "reading", "reproduce"}
+    assert linked == {
+        "overview",
+        "task-1",
+        "first",
+        "task-2",
+        "second",
+        "gap",
+        "gap-emoji",
+        "theory",
+        "relation",
+        "reading",
+        "reproduce",
+    }
     assert linked <= ids
     assert [len(page.of(tag)) for tag in ("main", "nav", "header", "footer", "h1")] == [1] * 5
     assert all(attrs.get("aria-labelledby") in ids for attrs, _ in page.of("section", "nav"))

@@ -5,12 +5,16 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.analysis.worlds import bound_study
 from tests.report.test_html import whole
 from xkd_bench.report.html import write
+from xkd_bench.report.panels import Column, panels
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")]
@@ -22,7 +26,7 @@ addEventListener("load", () => {{
     const size = svg => {{ const box = svg.getBoundingClientRect(); return [box.width, box.height]; }};
     return {{
       width: frame.clientWidth, inner: root.clientWidth, scroll: Math.max(root.scrollWidth, d.body.scrollWidth),
-      plots: [...d.querySelectorAll("svg.plot")].map(size),
+      plots: [...d.querySelectorAll("svg.plot")].map(size), panels: [...d.querySelectorAll("img.panel")].map(size),
       ground: getComputedStyle(d.body).backgroundColor, ink: getComputedStyle(d.body).color,
       line: getComputedStyle(d.querySelector("svg.plot path[style*=stroke]")).stroke,
     }};
@@ -41,7 +45,10 @@ def browse(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    return write(whole(), tmp_path_factory.mktemp("page") / "report.html")[-1]
+    conditions, bounds, terms = bound_study()
+    image = panels([Column("source", [np.zeros((64, 64, 3), np.uint8)])] * 12, ["a"], np.zeros((1, 3), np.uint8))
+    study = replace(whole(), conditions=conditions, bounds=bounds, terms=terms, panels={"first": (image, ["source"])})
+    return write(study, tmp_path_factory.mktemp("page") / "report.html")[-1]
 
 
 @pytest.mark.parametrize(("scheme", "number"), [("dark", 0), ("light", 1)])
@@ -58,7 +65,10 @@ def test_every_figure_is_there_and_nothing_is_wider_than_the_window(page: Path, 
     assert [frame["width"] for frame in found] == list(WIDTHS)
     for frame in found:
         assert frame["scroll"] <= frame["width"]
-        assert len(frame["plots"]) == 5
+        assert len(frame["plots"]) == 5 + 7
+        ((width, height),) = frame["panels"]
+        assert width > 300
+        assert height > 20
         assert all(width > 300 and height > 80 for width, height in frame["plots"])
         assert frame["ground"] == {"dark": "rgb(22, 24, 29)", "light": "rgb(255, 255, 255)"}[scheme]
 
@@ -69,4 +79,4 @@ def test_it_prints(page: Path):
     assert "CONSOLE" not in done.stderr
     content = target.read_bytes()
     assert content.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 5
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 8

@@ -5,9 +5,12 @@ import json
 import pandas as pd
 import pytest
 
+from tests.analysis.worlds import bound_study
 from tests.cli.program import xkd
 from tests.report.frames import study
 from tests.report.test_html import RULE, Page, scores
+from xkd_bench.analysis.results import Results
+from xkd_bench.cli.report import _ledger
 from xkd_bench.report import plots
 from xkd_bench.report.html import Study, build
 from xkd_bench.report.html.rankings import FEWEST, rankable
@@ -82,3 +85,15 @@ def test_a_store_without_records_is_one_line(loaded, tmp_path):
         == f"xkd-bench: no records in {tmp_path / 'runs'}: run xkd-bench run first, or give another --out"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_claims_are_tested_on_the_conditions_and_bounds_of_the_store():
+    conditions, bounds, terms = bound_study(slope=-0.5)
+    elsewhere = bounds.assign(budget="smoke", excess=9.0)  # budgets never mix
+    df = scores(budget="laptop")
+    found = Results(df, pd.DataFrame(), conditions, pd.concat([bounds, elsewhere]), terms, "laptop")
+    ledger, command = _ledger(found)
+    verdicts = ledger.set_index("claim")["verdict"]
+    assert verdicts["H1-lower-bound"] == "refuted"
+    assert verdicts["H7"] == "supported"
+    assert command == "xkd-bench claims --budget laptop"

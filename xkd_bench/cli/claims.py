@@ -12,8 +12,7 @@ from xkd_bench.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-BUDGETS = ("paper", "laptop")
-"""Whose records count, the first that there are records of: `smoke` shows that things run, no more."""
+    from xkd_bench.analysis import Results
 
 
 def claims(
@@ -23,10 +22,10 @@ def claims(
     explain: Annotated[bool, typer.Option("--explain", help="Say what each verdict rests on.")] = False,
     budget: Annotated[str | None, typer.Option("--budget", help="Whose records count; the largest there is.")] = None,
     conditions: Annotated[
-        Path | None, typer.Option("--conditions", help="CSV of gains and gaps of conditions.")
+        Path | None, typer.Option("--conditions", help="CSV of gains and gaps of conditions, in place of those here.")
     ] = None,
     bounds: Annotated[
-        Path | None, typer.Option("--bounds", help="CSV of the bound and the excess risk of runs.")
+        Path | None, typer.Option("--bounds", help="CSV of the bound and the excess risk of runs, likewise.")
     ] = None,
     out: Out = Path("results"),
     as_json: Json = False,
@@ -34,15 +33,19 @@ def claims(
     """Test every claim of the papers, on their printed numbers and on the records here."""
     from rich.console import Console
 
+    from xkd_bench.analysis import load
     from xkd_bench.analysis.claims import CLAIMS
     from xkd_bench.analysis.ledger import Data, evaluate
     from xkd_bench.report import claims as report
-    from xkd_bench.store import Store
 
-    frame, used = of_one_budget(Store(out).frame(), budget)
-    data = Data(frame, _table(conditions), _table(bounds))
+    found = load(out, budget)
+    data = Data(
+        of_budget(found.records, found),
+        found.conditions if conditions is None else _table(conditions),
+        of_budget(found.bounds, found) if bounds is None else _table(bounds),
+    )
     ledger = evaluate(CLAIMS, data, paper)
-    more = {"paper": paper, "budget": used, "conditions": conditions, "bounds": bounds}
+    more = {"paper": paper, "budget": found.budget or None, "conditions": conditions, "bounds": bounds}
     words = [f"--{name} {quote(str(value))}" for name, value in more.items() if value is not None]
     name = f"claims-{paper}" if paper else "claims"
     files = report.write(ledger, out / "claims", name, " ".join(["xkd-bench claims", *words]))
@@ -54,21 +57,14 @@ def claims(
     console.print("written: " + "  ".join(str(f) for f in files), style="dim", highlight=False)
 
 
-def of_one_budget(frame: "pd.DataFrame", budget: str | None) -> tuple["pd.DataFrame", str | None]:
-    """Scores of one budget, and its name: budgets never mix."""
-    there = [] if frame.empty else sorted(frame["budget"].unique())
-    if budget is None:
-        budget = next((name for name in BUDGETS if name in there), None)
-    elif budget not in there:
-        raise UsageError(f"no records of budget '{budget}': there are {', '.join(there) or 'none'}")
-    return (frame if frame.empty or budget is None else frame[frame["budget"] == budget]), budget
+def of_budget(frame: "pd.DataFrame", found: "Results") -> "pd.DataFrame":
+    """Rows of the budget that conditions were made of: budgets never mix."""
+    return frame if frame.empty else frame[frame["budget"] == found.budget]
 
 
-def _table(path: Path | None) -> Any:
+def _table(path: Path) -> Any:
     import pandas as pd
 
-    if path is None:
-        return pd.DataFrame()
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:

@@ -12,19 +12,34 @@ if TYPE_CHECKING:
 
 def beside(frame: "pd.DataFrame", out: Path, name: str) -> list[Path]:
     """Write `out/tables/name`-classes.md and, where label maps were kept and the data is here, `name`-panels.png."""
-    from xkd_bench.analysis.scores import variants
     from xkd_bench.report.atomic import write_all
     from xkd_bench.store import Store
 
     if (frame["metric"] != "mIoU").any():
         return []
     store = Store(out)
+    named, records = _named(frame, store)
+    files = write_all(out / "tables", f"{name}-classes", {"md": _classes(named, records).encode()})
+    panel = _panels(named, records, store)
+    return files + (write_all(out / "tables", f"{name}-panels", {"png": panel[0]}) if panel else [])
+
+
+def panel_of(frame: "pd.DataFrame", store: "Store") -> "tuple[bytes, list[str]] | None":
+    """A PNG of test images with what was predicted, and the titles of its columns; None where there is nothing."""
+    if (frame["metric"] != "mIoU").any():
+        return None
+    named, records = _named(frame, store)
+    return _panels(named, records, store)
+
+
+def _named(frame: "pd.DataFrame", store: "Store") -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """Scores with their variants and their place in their record, and the records by their key."""
+    from xkd_bench.analysis.scores import variants
+
     named = variants(frame)
     records = {key: store.record(key) for key in named["key"].unique()}
     named["place"] = [_place(records[row["key"]], row) for row in named.to_dict("records")]
-    files = write_all(out / "tables", f"{name}-classes", {"md": _classes(named, records).encode()})
-    panel = _panels(named, records, store)
-    return files + (write_all(out / "tables", f"{name}-panels", {"png": panel}) if panel else [])
+    return named, records
 
 
 def _place(record: dict[str, Any], row: Any) -> int:
@@ -49,7 +64,7 @@ def _classes(named: "pd.DataFrame", records: dict[str, Any]) -> str:
     return per_class(pd.DataFrame(rows), next(iter(records.values()))["classes"])
 
 
-def _panels(named: "pd.DataFrame", records: dict[str, Any], store: "Store") -> bytes | None:
+def _panels(named: "pd.DataFrame", records: dict[str, Any], store: "Store") -> "tuple[bytes, list[str]] | None":
     """Of the first seed and draw, with the most labels; None where there is nothing to show."""
     from xkd_bench.errors import UsageError
     from xkd_bench.report.panels import panels
@@ -70,7 +85,9 @@ def _panels(named: "pd.DataFrame", records: dict[str, Any], store: "Store") -> b
         data: Any = Runner(store, make_fabric("cpu")).data(spec).at(spec.seed)
     except UsageError:  # a table can be made again where the data is not
         return None
-    return panels(_columns(data, spec.seed, predicted), data.split(spec.seed).classes, data.maps.palette)
+    columns = _columns(data, spec.seed, predicted)
+    image = panels(columns, data.split(spec.seed).classes, data.maps.palette)
+    return image, [column.title for column in columns]
 
 
 def _columns(data: Any, seed: int, predicted: list[tuple[str, Any]]) -> "list[Column]":

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xkd_bench.cli.claims import of_budget
 from xkd_bench.cli.shared import SELECTION, Out, groups, no_records
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
+    from xkd_bench.analysis import Results
     from xkd_bench.report.html import Gap
+    from xkd_bench.report.html.content import Panel
+    from xkd_bench.store import Store
 
 Page = Annotated[
     Path | None, typer.Option("--file", help="The page's name; report/report.html in --out, if not given.")
@@ -22,18 +28,20 @@ def report(out: Out = Path("results"), file: Page = None) -> None:
     """Write one HTML page of every comparison, gap and claim here; figures, tables and numbers lie beside it."""
     from rich.console import Console
 
+    from xkd_bench.analysis import load
     from xkd_bench.report import html
     from xkd_bench.store import Store
 
-    store = Store(out)
-    records = store.records()
+    records = (store := Store(out)).records()
     if not records:
         raise no_records(out)
-    scores = store.frame([record["key"] for record in records])
+    found = load(out)
+    comparisons = list(groups(found.records, "all"))
     words = [f"--out {quote(str(out))}"] * (str(out) != "results") + [f"--file {quote(str(file))}"] * (file is not None)
-    ledger, made_by = _ledger(scores)
+    ledger, made_by = _ledger(found)
     study = html.Study(
-        scores, list(groups(scores, "all")), records, SELECTION, _gaps(out / "gap"), ledger, made_by,
+        found.records, comparisons, records, SELECTION, _gaps(out / "gap"), found.conditions,
+        of_budget(found.bounds, found), found.terms, _panels(comparisons, store), ledger, made_by,
         " ".join(["xkd-bench report", *words]),
     )  # fmt: skip
     written = html.write(study, file or out / "report" / "report.html")
@@ -41,14 +49,28 @@ def report(out: Out = Path("results"), file: Page = None) -> None:
     Console().print(told, style="dim", highlight=False, soft_wrap=True)
 
 
-def _ledger(scores: "pd.DataFrame") -> tuple["pd.DataFrame", str]:
-    """The claims tested on these scores, and the command that does so."""
+def _ledger(found: "Results") -> tuple["pd.DataFrame", str]:
+    """The claims tested on what is here, and the command that does so."""
     from xkd_bench.analysis.claims import CLAIMS
     from xkd_bench.analysis.ledger import Data, evaluate
-    from xkd_bench.cli.claims import of_one_budget
 
-    counted, budget = of_one_budget(scores, None)
-    return evaluate(CLAIMS, Data(counted)), "xkd-bench claims" + (f" --budget {budget}" if budget else "")
+    data = Data(of_budget(found.records, found), found.conditions, of_budget(found.bounds, found))
+    return evaluate(CLAIMS, data), f"xkd-bench claims --budget {found.budget}"
+
+
+def _panels(comparisons: "Sequence[tuple[str, pd.DataFrame]]", store: "Store") -> "dict[str, Panel]":
+    """Test images with what was predicted, of the dense comparisons whose data is here."""
+    from contextlib import suppress
+
+    from xkd_bench.cli.dense import panel_of
+    from xkd_bench.errors import UsageError
+
+    found = {}
+    for name, frame in comparisons:
+        with suppress(UsageError):  # scores that do not share a table: their section says why
+            if panel := panel_of(frame, store):
+                found[name] = panel
+    return found
 
 
 def _gaps(folder: Path) -> "list[Gap]":

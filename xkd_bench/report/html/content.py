@@ -1,7 +1,7 @@
 """What the page shows, made once and in its order: comparisons, gaps and claims, each with tables, figures, numbers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count as counting
 from typing import Any
@@ -16,22 +16,24 @@ from xkd_bench.report import plots, tables
 from xkd_bench.report.forest import TITLES, forest
 from xkd_bench.report.html import facts, rankings, table
 from xkd_bench.report.html.gains import gains_figure
-from xkd_bench.report.html.inline import inline
-from xkd_bench.report.html.latex import gap_document
+from xkd_bench.report.html.inline import embedded, inline
+from xkd_bench.report.html.latex import gap_document, plain_document
 from xkd_bench.report.sheet import ALPHA, Sheet, sheet
 from xkd_bench.report.words import count, listing, protocol_title, title_of
 
 AGAINST = "ssl"
 Files = dict[str, bytes]
+Panel = tuple[bytes, Sequence[str]]
+"""A PNG of test images of a dense task, and the titles of its columns."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An inline figure; files: (words, path beside the page)."""
+    """An inline figure, an <svg> or an <img> of its own bytes; files: (words, path beside the page)."""
 
     number: int
     name: str
-    svg: str
+    element: str
     caption: str
     files: tuple[tuple[str, str], ...]
 
@@ -69,8 +71,9 @@ class Gap:
 class Maker:
     """Makes blocks one after the other: numbers tables and figures, collects the files that lie beside the page."""
 
-    def __init__(self, records: facts.Records, selection_rule: str) -> None:
+    def __init__(self, records: facts.Records, selection_rule: str, panels: Mapping[str, Panel] | None = None) -> None:
         self.files: Files = {}
+        self.panels = panels or {}
         self.protocols = facts.summaries(records, "protocol")
         self.budgets = facts.summaries(records, "budget")
         self.selection_rule = selection_rule
@@ -91,6 +94,25 @@ class Maker:
         files = self.keep("figures", name, {"svg": svg, "png": plots.png(drawn), "pdf": plots.pdf(drawn)})
         return Figure(number, name, inline(svg, f"f{number}", alt), caption, files)
 
+    def finished(self, shown: table.Table, found: pd.DataFrame) -> table.Table:
+        """The table with its files beside the page: all numbers of `found` as CSV, what is shown as LaTeX."""
+        csv = found.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode()
+        return _with_files(shown, self.keep("tables", shown.name, {"csv": csv, "tex": plain_document(shown).encode()}))
+
+    def panel(self, name: str, df: pd.DataFrame) -> list[Figure]:
+        """Test images of a dense task with what was predicted, where there are any."""
+        if name not in self.panels:
+            return []
+        image, titles = self.panels[name]
+        files = self.keep("figures", f"{name}-panels", {"png": image})
+        alt = f"Test images in rows, with columns: {listing(titles, most=20)}. Colours of the classes below them."
+        caption = (
+            f"What was predicted of a few test images of {_first(df, 'task_title')}: one seed, to look at, not to "
+            "judge "
+            "by. Light grey is not scored."
+        )
+        return [Figure(next(self._figures), f"{name}-panels", embedded(image, alt), caption, files)]
+
     def comparison(self, name: str, df: pd.DataFrame) -> Block:
         """Everything of one task, protocol and budget; where its scores cannot be compared, only why."""
         one = df.iloc[0]
@@ -105,7 +127,8 @@ class Maker:
         long = tables.long(df, self.selection_rule, AGAINST)
         return Block(
             name, title, group, lead, _badges(df), content.facts,
-            tuple(self._score_tables(name, df, content)), tuple(self._score_figures(name, df, content, gained)),
+            tuple(self._score_tables(name, df, content)), 
+            (*self._score_figures(name, df, content, gained), *self.panel(name, df)),
             tuple(facts.lacking(df, gained, against)), tuple(facts.commands(df)), content.notes,
             numbers={"scores": records_of(long[long["quantity"] == one["metric"]]),
                      "gains": records_of(long[long["quantity"] != one["metric"]])},

@@ -1,6 +1,7 @@
-"""Matplotlib's SVG inside a page: no outside names, ids of its own, colours that turn with the reader's scheme."""
+"""Pictures inside a page. Of SVG: no outside names, ids of its own, colours that turn with the reader's scheme."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
@@ -34,6 +35,12 @@ def inline(svg: bytes, prefix: str, alt: str) -> str:
         element.text = element.text if (element.text or "").strip() else None
         element.tail = None
     return ET.tostring(root, encoding="unicode")
+
+
+def embedded(png: bytes, alt: str) -> str:
+    """An <img> element that carries its PNG, on white in the dark too: colours of classes keep their names."""
+    words = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return f'<img class="panel" alt="{words}" src="data:image/png;base64,{b64encode(png).decode()}">'
 
 
 def _value(name: str, value: str, prefix: str) -> str:

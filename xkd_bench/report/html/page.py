@@ -1,8 +1,8 @@
 """The page from its blocks, the numbers beside it, and the writing of both."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import xkd_bench
 from xkd_bench.errors import UsageError
 from xkd_bench.report.atomic import write_all
 from xkd_bench.report.html import facts
-from xkd_bench.report.html.content import AGAINST, Block, Gap, Maker
+from xkd_bench.report.html.content import AGAINST, Block, Gap, Maker, Panel
 from xkd_bench.report.html.inline import dark
 from xkd_bench.report.html.table import Entry, Table
+from xkd_bench.report.html.theory import theory
 from xkd_bench.report.words import names_of
 
 PAPERS = (
@@ -31,7 +32,9 @@ class Study:
     """All that a page is made of.
 
     scores: tidy, one row a score. comparisons: (name for files and links, its part of `scores`). records: as the store
-    has them, for versions and machines. gaps: estimates. ledger: the claims' table, or None. commands: (what it makes,
+    has them, for versions and machines. gaps: estimates.
+    conditions, bounds, terms: the bound study (`analysis.conditions`, `analysis.ledger.Data`), empty before it was run.
+    panels: of dense comparisons, by their name. ledger: the claims' table, or None. commands: (what it makes,
     command). selection_rule: how hyper-parameters were chosen, in words.
     """
 
@@ -40,6 +43,10 @@ class Study:
     records: facts.Records
     selection_rule: str
     gaps: Sequence[Gap] = ()
+    conditions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    bounds: pd.DataFrame = field(default_factory=pd.DataFrame)
+    terms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    panels: Mapping[str, Panel] = field(default_factory=dict)
     ledger: pd.DataFrame | None = None
     ledger_command: str = "xkd-bench claims"
     command: str = "xkd-bench report"
@@ -69,24 +76,26 @@ def build(study: Study, json_name: str = "report.json") -> tuple[str, str, dict[
     """The page, its numbers as JSON, and the files that lie beside it, by their path."""
     if study.scores.empty or not study.comparisons:
         raise UsageError("there are no scores to report")
-    maker = Maker(study.records, study.selection_rule)
+    maker = Maker(study.records, study.selection_rule, study.panels)
     overview_number = maker.next_table()
     comparisons = [maker.comparison(name, df) for name, df in study.comparisons]
     gaps = [maker.gap(gap) for gap in study.gaps if len(gap.estimates)]
+    tested = theory(maker, study.conditions, study.bounds, study.terms, study.scores)
     ranks = maker.rankings(study.comparisons)
     ledger = (
         maker.claims(study.ledger, study.ledger_command) if study.ledger is not None and len(study.ledger) else None
     )
     overview = _overview(comparisons, overview_number)
     machines = facts.environments(study.records)
-    blocks = [*comparisons, *gaps, *ranks, *([ledger] if ledger else [])]
+    blocks = [*comparisons, *gaps, *tested, *ranks, *([ledger] if ledger else [])]
     page = _render(
-        overview=overview, groups=_grouped(comparisons), gaps=gaps, ranks=ranks, ledger=ledger, machines=machines,
+        overview=overview, groups=_grouped(comparisons), gaps=gaps, theory=tested, ranks=ranks, ledger=ledger,
+        machines=machines,
         facts=_scope(study.scores), against=AGAINST, json_name=json_name, command=study.command,
-        dark=dark(figure.svg for block in blocks for figure in block.figures), papers=PAPERS,
+        dark=dark(figure.element for block in blocks for figure in block.figures), papers=PAPERS,
         rebuilt=facts.reconstructed(study.scores),
     )  # fmt: skip
-    return page, _numbers(overview, comparisons, gaps, ranks, ledger, machines), maker.files
+    return page, _numbers(overview, comparisons, gaps, tested, ranks, ledger, machines), maker.files
 
 
 def _render(**content: Any) -> str:
@@ -138,6 +147,7 @@ def _numbers(
     overview: Table,
     comparisons: Sequence[Block],
     gaps: Sequence[Block],
+    tested: Sequence[Block],
     ranks: Sequence[Block],
     ledger: Block | None,
     machines: Any,
@@ -152,6 +162,7 @@ def _numbers(
     content = {
         "xkd_bench": xkd_bench.__version__, "overview": overview.shown(),
         "comparisons": [told(block) for block in comparisons], "gaps": [told(block) for block in gaps],
+        "theory": [told(block) for block in tested],
         "rankings": [told(block) for block in ranks], "claims": told(ledger) if ledger else None,
         "environments": machines,
     }  # fmt: skip
