@@ -24,6 +24,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from xkd_bench.benchmarks import Options, Result, Target
 from xkd_bench.benchmarks.estimator_speed import reset_peak, status
 from xkd_bench.losses.chunks import chunk_rows
 from xkd_bench.losses.contrastive import cmc, ntxent
@@ -140,6 +141,34 @@ def markdown(frame: pd.DataFrame) -> str:
         for r in frame.to_dict("records")
     ]
     return "\n".join([*lines, ""])
+
+
+def run(options: Options) -> Result:
+    """What `xkd-bench bench chunks` measures."""
+    candidates, rounds = ([64, 128], 1) if options.quick else ([4096, 16384, 65536], 3)
+    options.tick(0, 1, "losses in chunks")
+    frame = study(64 if options.quick else 512, candidates, 128, rounds)
+    shown = pd.DataFrame(
+        {
+            "loss": r["loss"],
+            "anchors × candidates": f"{r['anchors']:,} × {r['candidates']:,}",
+            "whole, MB": f"{r['whole_mb']:,.0f}",
+            "chunked, MB": f"{r['chunked_mb']:,.0f}",
+            "times smaller": f"{1 / r['memory_ratio']:.1f}",
+            "time over whole": f"{r['time_ratio']:.2f} ({r['time_ratio_low']:.2f} to {r['time_ratio_high']:.2f}, "
+            f"{r['rounds']})",
+            "Δ loss": f"{r['value_difference']:.0e}",
+            "Δ gradient": f"{r['gradient_difference']:.0e}",
+        }
+        for r in frame.to_dict("records")
+    )
+    largest = frame[frame["candidates"] == max(candidates)]
+    targets = tuple(
+        Target(f"times smaller: {r['loss']}, {r['candidates']:,} candidates", 1 / r["memory_ratio"], 3.0, False)
+        for r in largest.to_dict("records")
+    )
+    words = " ".join(line for line in markdown(frame).splitlines()[2:4] if line).partition("writes this page. ")[2]
+    return Result("Contrastive losses in chunks: memory and time", words, frame, shown, targets)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

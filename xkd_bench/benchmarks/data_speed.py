@@ -19,12 +19,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import numpy as np
+import pandas as pd
 import torch
 
 from protocols import load_budget
 from xkd_bench.batches import PairBatches
+from xkd_bench.benchmarks import Options, Result, Target
+from xkd_bench.benchmarks.timing import SPREAD, ratio
 from xkd_bench.models.encoders import build_encoder
 from xkd_bench.sampling import PairSampler
 from xkd_bench.tasks._cache import Allocate, Array, cached
@@ -117,6 +121,30 @@ def table(times: dict[str, list[Timed]]) -> str:
             cells += [f"{1000 * statistics.median(mine):.2f}", f"{100 * statistics.median(ratios):.1f} %"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def run(options: Options) -> Result:
+    """What `xkd-bench bench reading` measures."""
+    items, batch, rounds = (64, 16, 1) if options.quick else (8000, 256, 3)
+    options.tick(0, 1, "reading and training")
+    with TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"XKD_BENCH_CACHE": folder}):
+        times = measure(items, batch, rounds)
+    rows = []
+    for name, spent in times.items():
+        share = ratio([t.cpu for t in spent], [t.cpu for t in times["student"]])
+        cpu, wall = (statistics.median(getattr(t, clock) for t in spent) for clock in ("cpu", "wall"))
+        rows.append(
+            {"a batch": name, "CPU, ms": 1000 * cpu, "wall, ms": 1000 * wall, "share of the student's CPU": share.value}
+            | {"lowest": share.low, "highest": share.high, "rounds": share.n}
+        )
+    warm = next(r for r in rows if r["a batch"] == "read, warm")
+    held = Target("reading a batch over the student's step", warm["share of the student's CPU"], 0.1)
+    words = (
+        f"One thread. Read: shuffled batches of {batch} of {items:,} images ({CHANNELS} × {SIZE} × {SIZE}) from the "
+        f"memory-mapped cache. Student: a bare forward and backward pass of {load_budget('laptop').student} on such a "
+        f"batch. Shares are of the same round, medians. {SPREAD}"
+    )
+    return Result("Reading images, against training on them", words, pd.DataFrame(rows), None, (held,))
 
 
 def main() -> None:

@@ -1,0 +1,102 @@
+"""The same work by this project and by other libraries: time, memory, and whether the values agree."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from xkd_bench.benchmarks import Options, Target
+from xkd_bench.benchmarks.contrastive_memory import own_pages_from
+from xkd_bench.benchmarks.estimator_speed import reset_peak, status
+from xkd_bench.benchmarks.timing import in_turns, ratio, short
+
+OURS = "ours"
+Work = Callable[[], float]
+"""Does the work once and returns its value."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One piece of work. works: by contender; `ours` among them. bare: contenders that nothing is held against."""
+
+    what: str
+    works: Mapping[str, Work]
+    rounds: int = 5
+    bare: tuple[str, ...] = ()
+
+
+def installed(package: str) -> bool:
+    """Whether a peer can be imported here."""
+    return importlib.util.find_spec(package) is not None
+
+
+def missing(packages: Sequence[str]) -> tuple[str, ...]:
+    """A note on peers that are not here, if any."""
+    absent = [name for name in packages if not installed(name)]
+    return (f"Not installed here, so not compared: {', '.join(absent)} (pip install 'xkd-bench[bench]').",) * bool(
+        absent
+    )
+
+
+def compare(cases: Sequence[Case], options: Options) -> pd.DataFrame:
+    """A row for each contender of each case: seconds, how many times ours it takes, its peak and its value."""
+    rows: list[dict[str, Any]] = []
+    for number, case in enumerate(cases):
+        options.tick(number, len(cases), case.what)
+        peaks, values = zip(*(_peak(work) for work in case.works.values()), strict=True)  # the warm-up as well
+        rounds = 2 if options.quick else case.rounds
+        seconds = in_turns(case.works, rounds, warm_up=0)
+        base = values[list(case.works).index(OURS)]
+        for name, peak, value in zip(case.works, peaks, values, strict=True):
+            found = ratio(seconds[name], seconds[OURS])
+            rows.append(
+                {"what": case.what, "contender": name, "seconds": statistics.median(seconds[name])}
+                | {"times_ours": found.value, "low": found.low, "high": found.high, "rounds": found.n}
+                | {"peak_mb": peak, "value": value, "difference": abs(value - base), "bare": name in case.bare}
+            )
+    options.tick(len(cases), len(cases), "")
+    return pd.DataFrame(rows)
+
+
+def _peak(work: Work) -> tuple[float, float]:
+    """Growth of the process's peak memory in MB, freed blocks given back at once; and the value."""
+    gc.collect()
+    own_pages_from(2**16)
+    reset_peak()
+    before = status("VmRSS")
+    value = work()
+    grown = status("VmHWM") - before
+    own_pages_from(2**25)
+    return grown, value
+
+
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table for people."""
+    return pd.DataFrame(
+        {
+            "what": r["what"],
+            "contender": r["contender"],
+            "CPU, ms": short(1000 * r["seconds"]),
+            "times ours": f"{short(r['times_ours'])} ({short(r['low'])} to {short(r['high'])}, {r['rounds']})",
+            "peak, MB": f"{r['peak_mb']:,.0f}",
+            "value": "" if r["value"] != r["value"] else f"{r['value']:.6f}",
+        }
+        for r in frame.to_dict("records")
+    )
+
+
+def targets(frame: pd.DataFrame, bounds: Mapping[str, float] | None = None) -> tuple[Target, ...]:
+    """Never slower than a peer, or so many times faster than the one of this name. A bare computation is no peer."""
+    peers = frame[(frame["contender"] != OURS) & ~frame["bare"].astype(bool)]
+    found = []
+    for r in peers.to_dict("records"):
+        bound = (bounds or {}).get(r["contender"], 1.0)
+        what = f"{r['contender']} over ours: {r['what']}"
+        found.append(Target(what, r["times_ours"], bound, False, r["low"], r["high"], r["rounds"]))
+    return tuple(found)
