@@ -62,6 +62,8 @@ class Dense(Task):
     val_of_train: float = 0.1
     absent: tuple[str, ...] | None = None
     """Classes that may lack pixels in train or test; None: any (the split is the publisher's, and cannot be mended)."""
+    groups_of_parts: tuple[int, int, int] | None = None
+    """How many groups train, validate and test have, where there are a few large ones; None: by shares of scenes."""
     version: int = 1
 
     @abstractmethod

@@ -34,6 +34,7 @@ class DenseData(TaskData):
         self._usable = np.ones(n, bool)
         self._usable[[i for i, _, _ in bad]] = False
         self._allowed, self._val_of_train, self._name = task.absent, task.val_of_train, task.card.name
+        self._groups = task.groups_of_parts
         self._given = np.array([_PARTS.index(scene.part) if scene.part else -1 for scene in scenes], np.int64)
         group, concept = numbered([scene.group for scene in scenes]), np.arange(n)
         self.source = Items(packed[:, :3], concept, group)
@@ -71,6 +72,8 @@ class DenseData(TaskData):
     def _parts(self, seed: int) -> Index:
         """Given, or drawn by group so that rare classes are spread; without val, some of train validates."""
         group, rarest = self.target.group, _rarest(self.maps.pixels)
+        if self._groups is not None:
+            return _dealt(group, self._groups, generator(seed, "split"))
         if (self._given < 0).all():
             return parts_by_group(group, rarest, generator(seed, "split"), SHARES)
         if (self._given == VAL).any():
@@ -86,6 +89,12 @@ class DenseData(TaskData):
         part[train] = TRAIN
         part[_run(train, shares[1], rng)] = VAL
         return part
+
+
+def _dealt(group: Index, groups_of_parts: Sequence[int], rng: np.random.Generator) -> Index:
+    """[n] part of each item: so many groups train, validate and test, drawn whatever is in them."""
+    names, inverse = np.unique(group, return_inverse=True)
+    return np.repeat((TRAIN, VAL, TEST), groups_of_parts)[rng.permutation(len(names))][inverse]
 
 
 def _run(train: Index, share: float, rng: np.random.Generator) -> Index:

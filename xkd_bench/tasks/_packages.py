@@ -49,6 +49,7 @@ class Package:
 
     sha256, size: of the package file as the registry has it, in bytes. files: shell patterns of what is unpacked of it
     (`*` matches `/` too; an npm package's paths are without the leading `package/`). licence: of those files.
+    python: the version of Python that a wheel is for, where it is for one alone ("3.11").
     """
 
     client: Client
@@ -58,6 +59,7 @@ class Package:
     size: int
     licence: str
     files: tuple[str, ...] = ("*",)
+    python: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -211,8 +213,9 @@ def _command(package: Package, into: Path) -> list[str]:
     if package.client == "apt-get":
         return ["apt-get", "download", f"{package.name}={package.version}"]
     only_files = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
+    only_for = ["--python-version", package.python] if package.python else []
     wanted = f"{package.name}=={package.version}"
-    return [sys.executable, "-m", "pip", "download", *only_files, "--dest", str(into), wanted]
+    return [sys.executable, "-m", "pip", "download", *only_files, *only_for, "--dest", str(into), wanted]
 
 
 def _run(command: list[str], folder: Path, tell: Callable[[int], None]) -> subprocess.CompletedProcess[str]:
