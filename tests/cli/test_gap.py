@@ -66,3 +66,34 @@ def test_raw_features_are_pairs_of_concepts_in_one_space():
     assert np.allclose(target[5], data.target.data[5, 0].ravel() / 255)
     assert min(source.min(), target.min()) >= 0
     assert max(source.max(), target.max()) <= 1
+
+
+def test_a_measured_gap_is_kept_and_shown_over_seeds(loaded, tmp_path):
+    argv = ["gap", "--task", "toy", "--encoders", "raw", "--seeds", "2", "--budget", "smoke", "--out", str(tmp_path)]
+    ended = xkd(loaded, *argv)
+    assert ended.code == 0, ended.err
+    assert "raw, budget smoke" in ended.out
+    assert "±" in ended.out
+    assert len(list((tmp_path / "gaps").iterdir())) == 2
+    rows = json.loads(xkd(loaded, *argv, "--json").out)
+    assert {row["seed"] for row in rows} == {0, 1}
+    assert {row["encoders"] for row in rows} == {"raw"}
+    cka = [f"{row['value']:.3f}" for row in rows if row["estimator"] == "cka"]
+    assert all(value in ended.out for value in cka)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--features", "x.npz", "--encoders", "raw"], "give --task NAME"),
+        (["--task", "toy", "--seeds", "3"], "--seeds goes with --encoders"),
+        (["--task", "toy", "--encoders", "oracel"], "encoders are oracle"),
+        (["--task", "toy", "--encoders", "oracle-exact"], "are not known"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(loaded, tmp_path, argv, said):
+    ended = xkd(loaded, "gap", *argv, "--budget", "smoke", "--out", str(tmp_path / "out"))
+    assert ended.code == 2
+    assert said in ended.err
+    assert len(ended.lines) == 1
+    assert not (tmp_path / "out" / "gaps").exists()

@@ -70,7 +70,7 @@ def load(path: str | Path, budget: str | None = None) -> Results:
 def gap_frame(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Measured gaps (gap.json) as rows of `GAP_COLUMNS`."""
     rows = []
-    for gap in found:
+    for gap in _newest(found, ("task", "seed", "budget", "encoders", "data_digest")):
         shared = {name: gap[name] for name in ("key", "task", "seed", "budget", "encoders", "oracle")}
         shared |= _placed(gap["task"], gap["card"])
         rows += [shared | row for row in gap["rows"]]
@@ -80,10 +80,18 @@ def gap_frame(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
 def bound_frames(found: Iterable[dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Bounds of runs (bound.json) as rows of `BOUND_COLUMNS`, and their terms as rows of `TERM_COLUMNS`."""
     bounds, terms = [], []
-    for one in found:
+    for one in _newest(found, ("run",)):
         bounds.append({**one["numbers"], **one["spec"], **_placed(one["spec"]["task"], one["card"]), "run": one["run"]})
         terms += [{"run": one["run"], **term} for term in one["terms"]]
     return _table(bounds, BOUND_COLUMNS), _table(terms, TERM_COLUMNS)
+
+
+def _newest(found: Iterable[dict[str, Any]], identity: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Of measurements of one thing, that by the newest version of the measurement."""
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in sorted(found, key=lambda one: (one["version"], one["key"])):
+        kept[tuple(one[name] for name in identity)] = one
+    return list(kept.values())
 
 
 def _placed(task: str, card: dict[str, Any]) -> dict[str, Any]:

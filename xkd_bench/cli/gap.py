@@ -2,12 +2,16 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from xkd_bench.cli.shared import Json, Out
+from xkd_bench.cli.shared import Json, Out, Seeds, parse_seeds
 from xkd_bench.errors import UsageError
+
+Encoders = Annotated[
+    str | None, typer.Option("--encoders", help="oracle, oracle-supervised, raw or teacher: over seeds, and kept.")
+]
 
 
 def gap(
@@ -16,10 +20,84 @@ def gap(
     unpaired: Annotated[bool, typer.Option("--unpaired", help="Rows of your features are not pairs.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Say in two lines what each number means.")] = False,
     seed: Annotated[int, typer.Option(help="Of splits, resamples and permutations.")] = 0,
+    encoders: Encoders = None,
+    seeds: Seeds = None,
+    budget: Annotated[str, typer.Option("--budget", "-b", help="Of the encoders that are trained.")] = "laptop",
     out: Out = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """Estimate the gap between two modalities: distances, alignment and capacity, each with its uncertainty."""
+    """Estimate the gap between two modalities: distances, alignment and capacity, each with its uncertainty.
+
+    Of features of yours, or of a task's pixels; with --encoders, by encoders of the task's held-out pairs, over seeds.
+    """
+    if (task is None) == (features is None):
+        raise UsageError("give one of --task NAME and --features FILE")
+    if encoders is not None:
+        if task is None:
+            raise UsageError("--encoders are trained on a task: give --task NAME")
+        _measured(task, encoders, parse_seeds(seeds, budget), budget, explain, out, as_json)
+        return
+    if seeds is not None:
+        raise UsageError("--seeds goes with --encoders; without, there is one seed: --seed")
+    _once(task, features, unpaired, explain, seed, out, as_json)
+
+
+def _measured(task: str, encoders: str, seeds: list[int], budget: str, explain: bool, out: Path, as_json: bool) -> None:
+    """The stored gap of a task over seeds, measured where it is missing."""
+    from rich.console import Console
+
+    from xkd_bench.analysis.results import gap_frame
+    from xkd_bench.cli.runs import Machine
+    from xkd_bench.progress import progress
+    from xkd_bench.store import Store
+    from xkd_bench.suite.measure import measured_gap
+
+    with progress(quiet=False) as shown:
+        runner = Machine().runner(Store(out), shown.report)
+        shown.expect(len(seeds))
+        found = []
+        for one in seeds:
+            shown.begin(f"seed {one}")
+            found.append(measured_gap(runner, task, one, budget, encoders))
+            shown.end(f"seed {one}")
+    frame = gap_frame(found)
+    if as_json:
+        typer.echo(frame.to_json(orient="records", indent=1, double_precision=15))
+        return
+    how = f" ({found[0]['oracle']})" if found[0]["oracle"] else ""
+    title = f"Modality gap of {task}: {encoders}{how}, budget {budget}"
+    words = f"{found[0]['pairs']:,} pairs; mean over {len(seeds)} seeds ± half a 95 % interval"
+    console = Console()
+    console.print(_table(frame, explain), title, words, sep="\n", highlight=False)
+    console.print(f"kept: {out / 'gaps'}", style="dim", highlight=False)
+
+
+def _table(frame: Any, explain: bool) -> Any:
+    """A row for each estimator."""
+    from rich.table import Table
+
+    from xkd_bench.analysis.gap import explain as meaning
+    from xkd_bench.analysis.intervals import half_width
+
+    table = Table("", "mean", "seeds' values", "seed's range", "n", "kind", box=None, header_style="bold")
+    for name, part in frame.groupby("estimator", sort=False):
+        value = part["value"].astype(float)
+        half = float(half_width(value.std(ddof=1), len(value))) if len(value) > 1 else float("nan")
+        first = part.iloc[0]
+        spread = f" ± {half:.3f}" if half == half else ""
+        low, high = part["low"].astype(float), part["high"].astype(float)
+        own = f"{low.mean():.3f} to {high.mean():.3f}" if low.notna().any() else ""
+        each = " ".join(f"{v:.3f}" for v in value)
+        table.add_row(str(name), f"{value.mean():.3f}{spread}", each, own, f"{first['n']:,}", first["kind"])
+        if explain:
+            table.add_row(f"[dim]{meaning(str(name))}[/dim]")
+    return table
+
+
+def _once(
+    task: str | None, features: Path | None, unpaired: bool, explain: bool, seed: int, out: Path, as_json: bool
+) -> None:
+    """Every estimator on a file's features or a task's raw ones, with a page and a plot."""
     from rich.console import Console
 
     from xkd_bench.analysis.gap import features as as_features
@@ -27,8 +105,6 @@ def gap(
     from xkd_bench.progress import steps
     from xkd_bench.report import gap as report
 
-    if (task is None) == (features is None):
-        raise UsageError("give one of --task NAME and --features FILE")
     if features is not None:
         try:
             found, what = read_features(features, paired=False if unpaired else None), features.name

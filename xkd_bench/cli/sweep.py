@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xkd_bench.cli.clusters import Cluster, CpusPerRun, GpusPerRun, Ray
+from xkd_bench.cli.measures import measure
 from xkd_bench.cli.runs import Compile, Device, Loggers, Machine, Precision, Profile, Quiet, carry_out
 from xkd_bench.cli.shared import Json, Out, Seeds, groups, parse_seeds, publish, seeds_words
 from xkd_bench.errors import UsageError
@@ -87,6 +88,7 @@ def sweep(
             rows += publish(part, out, name, " ".join(command), shown=not (quiet or as_json))
         except UsageError as error:  # the other tables can be written all the same
             unwritten.append(f"table {name}: {error}")
+    unwritten += measure(store, list(plan.runs.values()), grid.measure, machine, quiet)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     _end(plan, len(plan.runs) - len(keys), failed, unwritten)

@@ -16,7 +16,7 @@ from xkd_bench.evaluation import standardised, target_features
 from xkd_bench.models.teachers import encode
 from xkd_bench.probes import fit_logistic
 from xkd_bench.seeds import stream
-from xkd_bench.spec import RunSpec
+from xkd_bench.spec import RunSpec, digest
 from xkd_bench.stages.context import Context
 from xkd_bench.stages.held_out import HeldOut, held_out
 from xkd_bench.stages.oracle import Kind, Oracle, oracle
@@ -68,7 +68,8 @@ def check_bound(spec: RunSpec) -> None:
 def ingredients(run: Context, kind: Kind | None = None) -> Ingredients:
     """Measure a run; what is missing of it (student, teacher, oracles) is trained first."""
     check_bound(run.spec)
-    pairs, eyes = held_out(run), oracle(run, kind)
+    known = _task(run, kind)
+    pairs = known.pairs
     ((_, score),) = scores(run)
     student = distilled_student(run, 1.0)
     raw = target_features(student, run.data, run.device)
@@ -77,15 +78,43 @@ def ingredients(run: Context, kind: Kind | None = None) -> Ingredients:
     x = standardised(raw, run.split)
     mapped, seen = _into_teacher(run, features, teacher, pairs)
     return Ingredients(
-        correct=score.correct.astype(bool), group=run.data.target.group[run.split.test],
-        stars=_stars(run, pairs, eyes, teacher),
+        correct=score.correct.astype(bool), group=run.data.target.group[run.split.test], stars=known.stars,
         teacher=(teacher[pairs.scored.source], teacher[pairs.bank.source]),
         student=(features[pairs.scored.target], features[pairs.bank.target]),
-        oracle_source=_rows(eyes, "source", pairs), oracle_target=_rows(eyes, "target", pairs),
+        oracle_source=known.source, oracle_target=known.target,
         pair_group=pairs.scored.group, mapped=mapped, train=seen, head=_head(run, x, score.chosen["C"]),
-        parameters=sum(p.numel() for p in student.parameters()), oracle=eyes.kind,
-        truth=_truth(run, features, pairs) if eyes.kind == "exact" else None,
+        parameters=sum(p.numel() for p in student.parameters()), oracle=known.kind,
+        truth=_truth(run, features, pairs) if known.kind == "exact" else None,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What all runs of a task, seed, budget and student network have in common."""
+
+    kind: Kind
+    pairs: HeldOut
+    source: Rows
+    target: Rows
+    stars: Mapping[str, NDArray[np.bool_]]
+
+
+def _task(run: Context, kind: Kind | None) -> _Known:
+    """It is kept for the next run of the task."""
+
+    def make() -> _Known:
+        pairs, eyes = held_out(run), oracle(run, kind)
+        stars = _stars(run, pairs, eyes, _teacher(_usual(run), pairs))
+        return _Known(eyes.kind, pairs, _rows(eyes, "source", pairs), _rows(eyes, "target", pairs), stars)
+
+    spec = run.spec
+    fields = [spec.task, spec.seed, spec.budget, spec.student, spec.precision, run.data.digest, kind]
+    return run.recent.get(digest(["bound", *fields]), make)
+
+
+def _usual(run: Context) -> Context:
+    """A run with the teacher that methods with a teacher have on this task."""
+    return _sibling(run, method="cmc", protocol=PROTOCOL)
 
 
 def _rows(eyes: Oracle, side: Any, pairs: HeldOut) -> Rows:
@@ -94,10 +123,8 @@ def _rows(eyes: Oracle, side: Any, pairs: HeldOut) -> Rows:
 
 
 def _teacher(run: Context, pairs: HeldOut) -> Floats:
-    """Features of the source items that are needed, NaN elsewhere: by the run's teacher or, where its method has none,
-    by that which methods with a teacher have on this task."""
-    if run.spec.teacher == "none":
-        run = _sibling(run, method="cmc", protocol=PROTOCOL)
+    """Features of the source items that are needed, NaN elsewhere: by the run's teacher, or else the usual."""
+    run = _usual(run) if run.spec.teacher == "none" else run
     features = teacher_features(run).double().numpy()
     parts = [run.split.pairs_source, pairs.scored.source, pairs.bank.source, _labelled(pairs)]
     needed = np.unique(np.concatenate(parts))
@@ -149,7 +176,9 @@ def _head(run: Context, x: torch.Tensor, strength: float) -> tuple[Floats, Index
 
 def _stars(run: Context, pairs: HeldOut, eyes: Oracle, teacher: Floats) -> dict[str, NDArray[np.bool_]]:
     """Stand-ins for the best classifier, and whether each is right on the test items: a network fine-tuned on all
-    labels; a head on the oracle's features; and on the teacher's, of the test items' partners in the source."""
+    labels; a head on the oracle's features; and on the teacher's, of the test items' partners in the source.
+
+    They are of the task, not of the run: the teacher is the usual one."""
     split, label = run.split, run.split.label
     ((_, tuned),) = scores(_sibling(run, method="sup-ft", protocol="fine-tune"))
     features = [eyes.features("target", items) for items in (split.train, split.val, split.test)]

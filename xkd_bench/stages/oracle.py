@@ -4,8 +4,8 @@ In Theorem 3.3 φ_M* is the encoder by which P_φ(x, z) is the true law of input
 is that of φ_A* and φ_B*. It is unknown, except in a simulated world. Here two encoders of the student's network, each
 with a linear projection into one space, are trained together on all items but those of the held-out pairs:
 
-contrastive: by CMC on pairs, both sides trained. Its optimum is the theory's own: the encoders whose Gibbs law (eq. 9)
-    is the true law of a pair's other half, as E[z | x] is in `twin-gaussian`. It sees no labels.
+contrastive (the default): by CMC on pairs, both sides trained. Its optimum is the theory's own, the encoders whose
+    Gibbs law (eq. 9) is the true law of a pair's other half, as E[z | x] is in `twin-gaussian`. It sees no labels.
 supervised: by cross-entropy under one linear head for both sides, so that they share a space. It finds of z what the
     label needs, y being a function of z, and its head is a reference for the best attainable risk.
 exact: no training, where the task knows its oracles in closed form.
@@ -48,6 +48,8 @@ Kind = Literal["exact", "supervised", "contrastive"]
 Side = Literal["source", "target"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT: Kind = "contrastive"
+"""The theory's own, without labels and in one space: at gap 0.5 of `twin-gaussian` (true oracles: TV 0.5) a classifier
+tells contrastive features apart by 0.40 and supervised ones by 1.00. A shared head does not make a shared space."""
 SIDES: tuple[Side, ...] = get_args(Side)
 WIDTH = 64
 """Of the space that both sides are projected into."""

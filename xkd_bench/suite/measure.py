@@ -86,7 +86,7 @@ def plan(specs: Sequence[RunSpec], measure: Sequence[str]) -> list[Asked]:
         if not fit:
             check_bound(specs[0])
         asked |= dict.fromkeys(Asked(spec) for spec in fit)
-    return list(asked)
+    return sorted(asked, key=lambda one: (one.spec.task, one.spec.seed))  # they share what is of the task
 
 
 def _has_bound(spec: RunSpec) -> bool:
@@ -185,8 +185,8 @@ def _gap(runner: Runner, one: Asked) -> str:
             found, only=ESTIMATORS, seed=spec.seed, tick=lambda name: runner.report(f"gap: {name}", 0, 1, "")
         )
         record = {
-            "key": key, "task": spec.task, "card": asdict(tasks.get(spec.task).card), "seed": spec.seed,
-            "budget": spec.budget, "encoders": _name(one), "oracle": _kind(one) or "",
+            "key": key, "version": VERSION, "task": spec.task, "card": asdict(tasks.get(spec.task).card),
+            "seed": spec.seed, "budget": spec.budget, "encoders": _name(one), "oracle": _kind(one) or "",
             "pairs": len(found.source), "width": [found.source.shape[1], found.target.shape[1]],
             "data_digest": runner.data(spec).digest, "rows": _rows(table.drop(columns="explain")),
             "left_out": table.attrs["left_out"],
@@ -257,7 +257,8 @@ def _bound(runner: Runner, spec: RunSpec) -> str:
         told = {name: getattr(spec, name) for name in
                 ("task", "method", "pairs", "teacher", "student", "protocol", "budget", "seed")}  # fmt: skip
         record = {
-            "key": key, "run": run_key, "spec": told | {"options": json.dumps(spec.options, sort_keys=True)},
+            "key": key, "version": VERSION, "run": run_key,
+            "spec": told | {"options": json.dumps(spec.options, sort_keys=True)},
             "card": asdict(tasks.get(spec.task).card), **found.as_dict(),
         }  # fmt: skip
         (folder / "bound.json").write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
