@@ -42,6 +42,8 @@ DELTA = 0.05
 """The chance that the bound fails by bad luck, divided evenly among its five events."""
 EVENTS = 5
 TEMPERATURE = 0.1
+TARGET = "reached from the target: R* may be less"
+SOURCE = "reached from the source at test time: R*, from the target, may be less or more"
 NORMAL = 1.959964
 
 
@@ -133,7 +135,7 @@ def _risks(m: Measured) -> tuple[list[Term], str, float, float]:
     else:
         stars = {name: (float((~right).mean()), (~right).astype(float)) for name, right in m.stars.items()}
         terms += [
-            _proportion(f"risk_star:{name}", ~right, "proxy", "what this reaches is attainable; R* may be less")
+            _proportion(f"risk_star:{name}", ~right, "proxy", SOURCE if name.endswith("source") else TARGET)
             for name, right in m.stars.items()
         ]
     found: dict[str, tuple[float, float]] = {}
