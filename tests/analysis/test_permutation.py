@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xkd_bench.analysis.permutation import association, fisher_interval, pearson_t
+from xkd_bench.analysis.permutation import association, fisher_interval, pair_orders, pearson_t, styles
 
 
 def test_of_one_group_it_is_spearman_and_pearson():
@@ -96,3 +96,48 @@ def test_pearson_t_and_fisher_are_scipys():
     assert pearson_t(theirs.statistic, 20) == pytest.approx(theirs.pvalue)
     assert fisher_interval(theirs.statistic, 20) == pytest.approx(tuple(theirs.confidence_interval()))
     assert fisher_interval(0.9, 3) == (-1.0, 1.0)
+
+
+STYLES = "abcdef"
+
+
+def test_pairs_of_styles_are_told_from_other_names():
+    assert styles(["emoji:a>b", "emoji:b>a"]) == styles(["emoji: a > b", "emoji: b > a"]) == [("a", "b"), ("b", "a")]
+    assert styles(["emoji:a>b", "emoji:a>c@blur=0.2"]) is None
+    assert styles(["doodle@blur=0.2", "doodle@blur=0.4"]) is None
+    assert styles(["emoji:a>b", "emoji:a>b"]) is None
+
+
+def test_styles_take_each_others_place():
+    """Sources a, b, c, which are targets too, and d, a target alone: 3! arrangements."""
+    pairs = [(s, t) for s in "abc" for t in "abcd" if s != t]
+    found = {tuple(order) for order in pair_orders(pairs, 400, np.random.default_rng(0)).tolist()}
+    expected = set()
+    for moved in permutations("abc"):
+        to = dict(zip("abcd", (*moved, "d"), strict=True))
+        expected.add(tuple(pairs.index((to[s], to[t])) for s, t in pairs))
+    assert found == expected
+    broken = pairs[:-1]  # without c>d, only a and b may be exchanged
+    assert len({tuple(o) for o in pair_orders(broken, 200, np.random.default_rng(0)).tolist()}) == 2
+
+
+def dyads(rng, effect=0.0):
+    """Gap and gain of pairs, each with an effect of its target style; `effect`: what the gap adds to the gain."""
+    random = np.random.default_rng(rng)
+    gap_of, gain_of = random.normal(size=6), random.normal(size=6)
+    names = [f"emoji:{s}>{t}" for s in STYLES for t in STYLES if s != t]
+    at = np.array([STYLES.index(name[-1]) for name in names])
+    gap = gap_of[at] + 0.2 * random.normal(size=30)
+    return gap, gain_of[at] + 0.2 * random.normal(size=30) + effect * gap, names
+
+
+def test_what_a_style_does_to_both_is_not_taken_for_a_relation():
+    n, p, naive = 80, [], []
+    for i in range(n):
+        gap, gain, names = dyads(i)
+        p.append(association(gap, gain, names=names, draws=299, seed=i).p)
+        naive.append(association(gap, gain, draws=299, seed=i).p)
+    assert np.mean(np.array(p) <= 0.05) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / n)
+    assert np.mean(np.array(naive) <= 0.05) > 0.25
+    gap, gain, names = dyads(0, effect=8.0)
+    assert association(gap, gain, names=names).p < 0.01

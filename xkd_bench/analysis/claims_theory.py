@@ -23,7 +23,8 @@ WIDTHS = (
 def gap_relation(definition: str, estimator: str, protocol: str = study.PROTOCOL) -> Test:
     """Rank correlation, within task, of a gain (or excess risk) with a gap; p by permutation within task.
 
-    What is permuted are `study.units`: conditions that descend from each other are one.
+    What is permuted are `study.units`, conditions that descend from each other being one; of pairs of styles, the
+    styles.
     """
 
     def test(data: Data, region: Region) -> Evidence:
@@ -33,7 +34,7 @@ def gap_relation(definition: str, estimator: str, protocol: str = study.PROTOCOL
             few = f"{study.MIN_CONDITIONS} conditions with {study.MIN_SEEDS} seeds; there are {len(found)}"
             return missing(few, what)
         units = study.units(found)
-        out = association(units["gap"], units["gain"], units["family"])
+        out = association(units["gap"], units["gain"], units["family"], names=units["condition"].tolist())
         if np.isnan(out.r):
             return missing(f"{definition} or gap that varies within a task", what)
         low, high = fisher_interval(out.r, out.n - out.groups + 1)

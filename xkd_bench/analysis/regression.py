@@ -211,8 +211,12 @@ def errors_in_variables(df: pd.DataFrame, confidence: float = 0.95) -> Fit:
 
 
 def spearman(df: pd.DataFrame, confidence: float = 0.95, seed: int = 0) -> Fit:
-    """Rank correlation within task (`permutation.association`); the interval is Fisher's, the p by permutation."""
-    found = association(df["gap"], df["gain"], df["family"], seed=seed)
+    """Rank correlation within task (`permutation.association`); the interval is Fisher's, of rows as such.
+
+    p is by permutation, of pairs of styles by that of their styles.
+    """
+    names = df["condition"].astype(str).tolist() if "condition" in df else None
+    found = association(df["gap"], df["gain"], df["family"], names=names, seed=seed)
     low, high = fisher_interval(found.r, found.n - found.groups + 1, confidence) if abs(found.r) < 1 else (nan, nan)
     note = "exact" if found.exact else f"{found.arrangements} arrangements"
     return Fit("spearman", found.r, nan, low, high, found.p, found.n, found.groups, note)

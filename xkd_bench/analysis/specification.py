@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from xkd_bench.analysis.conditions import check
 from xkd_bench.analysis.intervals import Floats
-from xkd_bench.analysis.permutation import CLOSE, centred
+from xkd_bench.analysis.permutation import CLOSE, centred, pair_orders, styles
 from xkd_bench.errors import UsageError
 
 CHOICES = ("estimator", "definition", "method", "protocol")
@@ -62,7 +62,7 @@ def curve(
         raise UsageError(f"no specification has {min_conditions} conditions with a gain and a gap in a task of two")
     families = gains.index.get_level_values("family").to_numpy()
     x, y, members = _centred(gains, gaps, families)
-    orders = _orders(families, shuffles, seed)
+    orders = _orders(families, gains.index.get_level_values("condition").to_numpy(), shuffles, seed)
     observed = _correlations(x, y, members, np.arange(len(families))[None])[0]
     null = _correlations(x, y, members, orders)
     tops = (np.abs(null) >= np.abs(observed) - CLOSE).sum(axis=0)
@@ -105,13 +105,16 @@ def _centred(
     return out[0], out[1], members
 
 
-def _orders(families: NDArray[np.object_], shuffles: int, seed: int) -> NDArray[np.int64]:
-    """Shuffles of the conditions within their task: [shuffles, conditions]."""
+def _orders(families: NDArray[np.object_], names: NDArray[np.object_], shuffles: int, seed: int) -> NDArray[np.int64]:
+    """Shuffles of the conditions within their task, of pairs of styles by their styles: [shuffles, conditions]."""
     rng = np.random.default_rng(seed)
     out = np.tile(np.arange(len(families)), (shuffles, 1))
     for family in np.unique(families):
         rows = np.flatnonzero(families == family)
-        out[:, rows] = rows[rng.random((shuffles, len(rows))).argsort(axis=1)]
+        if pairs := styles(names[rows].tolist()):
+            out[:, rows] = rows[pair_orders(pairs, shuffles, rng)]
+        else:
+            out[:, rows] = rows[rng.random((shuffles, len(rows))).argsort(axis=1)]
     return out
 
 

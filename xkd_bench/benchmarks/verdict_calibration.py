@@ -25,6 +25,7 @@ from xkd_bench.analysis.bound_check import check
 from xkd_bench.analysis.claims_theory import bound_holds, gap_relation, in_every_scale
 from xkd_bench.analysis.gains_bootstrap import Worth, bootstrap
 from xkd_bench.analysis.ledger import Data, Test
+from xkd_bench.analysis.permutation import association
 from xkd_bench.analysis.regression import Fit, errors_in_variables, mixed, ols, theil_sen
 from xkd_bench.analysis.sign_errors import sign_errors
 from xkd_bench.analysis.specification import curve
@@ -94,6 +95,16 @@ def _signs_decided(rng: int) -> bool:
     return bool((sign_errors(rows, shuffles=199, seed=rng)["p"] <= LEVEL).any())
 
 
+def _styles_decided(rng: int, shuffled: bool = True) -> bool:
+    """Whether pairs of six styles relate, when each target has a gap and a gain of its own; `shuffled`: as styles."""
+    random, names = np.random.default_rng(rng), "abcdef"
+    pairs = [(a, b) for a in names for b in names if a != b]
+    gap_of, gain_of = (dict(zip(names, random.normal(size=6), strict=True)) for _ in range(2))
+    gap, gain = (np.array([of[b] for _, b in pairs]) + 0.2 * random.normal(size=30) for of in (gap_of, gain_of))
+    told = [f"emoji:{a}>{b}" for a, b in pairs] if shuffled else None
+    return association(gap, gain, names=told, draws=499, seed=rng).p <= LEVEL
+
+
 def _on_the_edge(rng: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Bounds that hold with κ = 1 and nothing to spare, seen through the noise of test items."""
     _, bounds, terms = bound_study(families=2, each=5, rng=rng)
@@ -128,10 +139,12 @@ STUDIES: Mapping[str, Study] = {
     "Theil–Sen, 5 families": Study(AT_MOST, partial(_missed, theil_sen, families=5)),
     "errors in variables, gap ± 0.05": Study(AT_MOST, partial(_missed, errors_in_variables, gap_error=0.05)),
     "Theil–Sen, 5 families, own slopes": Study(KNOWN, partial(_missed, theil_sen, families=5, spread=0.3)),
+    "pairs of styles, no relation": Study(AT_MOST, _styles_decided),
+    "pairs of styles, no relation, rows shuffled": Study(KNOWN, partial(_styles_decided, shuffled=False)),
     "least squares, gap ± 0.05": Study(KNOWN, partial(_missed, ols, families=8, gap_error=0.05)),
 }  # fmt: skip
 """Own slopes: of each family, about the mean. Theil–Sen speaks of these families alone, least squares of the gap as
-measured, which flattens it: the report says both beside them."""
+measured, which flattens it: the report says both beside them. Rows of styles are shuffled in no test of the suite."""
 
 
 def run(

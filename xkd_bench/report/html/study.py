@@ -114,7 +114,9 @@ def rests_on(parts: Relations, scores: pd.DataFrame) -> str:
     of = f" ({units} independent units: pairs of styles that descend from each other are one)" * (units < len(rows))
     ran = f", {count(int(runs['key'].nunique()), 'run')} with their controls" * bool(len(runs))
     family = "family" if families == 1 else "families"
-    shared = " Pairs that share a style are taken as independent." * bool(rows["condition"].str.contains(">").any())
+    shared = " Pairs that share a style are taken as independent, but by permutation tests." * bool(
+        rows["condition"].str.contains(">").any()
+    )
     return f"Rests on {count(len(rows), 'condition')}{of} in {families} task {family}, {seeds} each{ran}.{shared}"
 
 

@@ -125,7 +125,7 @@ def _seen(conditions: pd.DataFrame) -> Iterator[dict[str, Any]]:
             residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
             sd = float(np.sqrt(residual @ residual / free))
             n = len(units) - units["family"].nunique() + 1
-            found = association(units["gap"], units["gain"], units["family"])
+            found = association(units["gap"], units["gain"], units["family"], names=units["condition"].tolist())
             yield {"estimator": estimator, "definition": definition, "n": len(units),
                    "families": units["family"].nunique(), "residual_sd": sd,
                    "slope_seen": slope_seen(units["gap"], units["family"], sd), "correlation_seen": correlation_seen(n),
