@@ -228,7 +228,7 @@ def test_a_sweep_on_this_machine_listens_nowhere_else_and_gives_the_serial_numbe
         (["--cpus-per-run", "2"], "give --ray local, auto or HOST:PORT"),
         (["--ray", "local", "--threads", "3"], "--threads 3: with --ray a run has a thread for each"),
         (["--ray", "local", "--devices", "2"], "--ray for several runs: give one"),
-        (["--ray", "local", "--gpus-per-run", "2"], "2.0 is not in the range"),
+        (["--ray", "local", "--gpus-per-run", "2"], "invalid value for '--gpus-per-run'"),
         (["--ray", "local", "--profile"], "leave them out, or --ray"),
         (["--ray", "ray://somewhere:10001"], "Ray's client is not used"),
         (["--ray", "127.0.0.1:1"], "--ray 127.0.0.1:1: nothing answers there"),
