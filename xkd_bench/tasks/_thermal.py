@@ -8,6 +8,7 @@ touch the table and trade heat with it, the sun warms what faces it, the optics 
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ def _traded(seen: Seen, own: Image) -> Image:
     return out
 
 
-def facing(points: Image, instance: NDArray[np.uint8], towards: Point) -> Image:
+def facing(points: Image, instance: NDArray[np.integer[Any]], towards: Point) -> Image:
     """[h, w] cosine between a surface and a direction (0 where it is turned away), less its instance's mean.
 
     Less the mean, since an instance's temperature is its own: a table does not become warm by being flat. Slopes are
@@ -103,7 +104,7 @@ def facing(points: Image, instance: NDArray[np.uint8], towards: Point) -> Image:
     return np.where(known, cosine - mean[instance], 0.0)
 
 
-def _slope(points: Image, instance: NDArray[np.uint8], axis: int) -> Image:
+def _slope(points: Image, instance: NDArray[np.integer[Any]], axis: int) -> Image:
     """[h, w, 3] to the next pixel, or from the one before where that is of another instance; 0 without either."""
     after = np.roll(points, -1, axis) - points
     same = np.roll(instance, -1, axis) == instance
