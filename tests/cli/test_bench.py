@@ -28,9 +28,8 @@ def test_help_names_every_benchmark(loaded):
 def test_an_unknown_name_is_one_line_before_anything_runs(loaded, tmp_path):
     ended = xkd(loaded, "bench", "scaling", "scalling", "--out", str(tmp_path / "out"), "--device", "cpu")
     assert ended.code == 2
-    assert ended.lines == [
-        "xkd-bench: unknown benchmark 'scalling': did you mean 'scaling'? " + ended.lines[0].split("? ")[1]
-    ]
+    [line] = ended.lines
+    assert line.startswith("xkd-bench: unknown benchmark 'scalling': did you mean 'scaling'? ")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -46,7 +45,7 @@ def test_a_missed_target_is_told_and_the_exit_code_is_0(loaded, tmp_path):
     ended = xkd(loaded, "bench", "scaling", "few-shot", "--out", str(tmp_path), prelude=STUB)
     assert ended.code == 0, ended.err
     assert ended.out.count("A stub") == 2
-    assert ended.out.count("missed") == 2
+    assert len(re.findall(r"≤ 1 +missed", ended.out)) == 2
     assert {f.name for f in tmp_path.iterdir()} == {f"{n}.{e}" for n in ("scaling", "few-shot") for e in ("md", "csv")}
     assert ended.err.split() == ["done", "scaling", "done", "few-shot"]
 

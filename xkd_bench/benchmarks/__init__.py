@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, Entry] = {
     "estimators": Entry("estimators_bench", "CKA, kernels, neighbours, bootstrap against other libraries"),
     "few-shot": Entry("few_shot", "batched linear heads of all draws against a loop over scikit-learn's"),
     "dense": Entry("dense", "step time and memory of every dense method against the plain student's"),
+    "dense-large": Entry("dense_large", "the same on 512 × 512 pixels", False),
     "throughput": Entry("throughput", "images per second and peak memory of methods and networks"),
     "scaling": Entry("scaling", "cost against batch, candidates, resolution and pairs, with fitted exponents"),
     "reading": Entry("data_speed", "reading batches from the cache against training on them"),

@@ -98,9 +98,9 @@ def contrastive(batch: int) -> list[Case]:
         views["lightly"] = both_ways(lightly_loss(), a, b)
     if installed("pytorch_metric_learning") and batch <= PAIRWISE_MOST:
         views["pytorch-metric-learning"] = both_ways(metric_learning_loss(), a, b)
-    rounds = 3 if batch > 2000 or (batch == PAIRWISE_MOST and len(views) > 2) else 7
+    rounds = 2 if "pytorch-metric-learning" in views else 3 if batch > 2000 else 5
     return [
-        Case(f"cmc, n = {batch:,}", clip, 3 if batch > 2000 else 9, (BARE,)),
+        Case(f"cmc, n = {batch:,}", clip, 5 if batch > 2000 else 9, (BARE,)),
         Case(f"ntxent, 2 × {batch:,}", views, rounds),
     ]
 
@@ -131,7 +131,7 @@ def _to_student(loss: Loss, student: Tensor, teacher: Tensor) -> Work:
 def cases(quick: bool) -> list[Case]:
     """All that is compared."""
     found: list[Case] = []
-    for batch in (32,) if quick else (256, 1024, 4096):
+    for batch in (32,) if quick else (256, 1024, 2048):
         found += contrastive(batch)
     return found + distillation(*((2, 5, 8, 8) if quick else (8, 13, 48, 64)))
 
