@@ -65,7 +65,7 @@ def _panels(comparisons: "Sequence[tuple[str, pd.DataFrame]]", store: "Store") -
     from xkd_bench.cli.dense import panel_of
     from xkd_bench.errors import UsageError
 
-    found = {}
+    found: dict[str, Panel] = {}
     for name, frame in comparisons:
         with suppress(UsageError):  # scores that do not share a table: their section says why
             if panel := panel_of(frame, store):
