@@ -39,11 +39,17 @@ N = 10 * RUN
 def rendered(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XKD_BENCH_CACHE", str(tmp_path_factory.mktemp("driving")))
-        patch.setattr(driving, "BLOCKS", blocks())
-        patch.setattr(driving, "opengl", contextlib.nullcontext)
-        patch.setattr(Driving, "packages", ())
-        tasks.get(f"driving:depth,scenes={N}").prepare()
+        with pytest.MonkeyPatch.context() as preparing:
+            without_renderer(preparing)
+            tasks.get(f"driving:depth,scenes={N}").prepare()
         yield BLOCKS.folder
+
+
+def without_renderer(patch):
+    """Let the balls be rendered, and nothing be fetched."""
+    patch.setattr(driving, "BLOCKS", blocks())
+    patch.setattr(driving, "opengl", contextlib.nullcontext)
+    patch.setattr(Driving, "packages", ())
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +230,7 @@ def test_what_is_there_is_kept_and_what_is_broken_is_made_again(rendered, tmp_pa
         (BLOCKS.folder / name).write_bytes((rendered / name).read_bytes())
     broken = BLOCKS.folder / files[2]
     broken.write_bytes(broken.read_bytes()[:-2000])
+    without_renderer(monkeypatch)
     task = tasks.get("driving:depth,scenes=160")
     assert not task.ready()
     assert [line.split(" ")[-1] for line in task.check() if "missing" in line] == ["missing", "missing"]
