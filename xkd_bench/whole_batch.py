@@ -1,6 +1,7 @@
 """What a layer does by the whole batch, where a process has a share of it: batch norms, and draws for each item."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -54,8 +55,7 @@ class WholeBatch(TorchFunctionMode):
         n = x.numel() // x.shape[1] * sum(self.lengths) // self.lengths[self.rank]
         if n == 1:
             raise ValueError(f"batch statistics need more than one value a channel, got {tuple(x.shape)} in all")
-        shares = x.new_tensor(self.lengths, dtype=torch.float64) / sum(self.lengths)
-        y, mean, var = _Norm.apply(x, weight, bias, eps, n, shares)
+        y, mean, var = _Norm.apply(x, weight, bias, eps, n, _weights(tuple(self.lengths), x.device))
         with torch.no_grad():
             if running_mean is not None and running_var is not None:
                 running_mean.lerp_(mean.to(running_mean.dtype), momentum)
@@ -90,10 +90,16 @@ class WholeBatch(TorchFunctionMode):
         return drawn.unflatten(0, (stacked, n))[:, mine].flatten(0, 1).clone()
 
 
+@cache
+def _weights(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """The share of the batch that each process has: [processes, 1]. Kept: to send it makes a GPU wait."""
+    return torch.tensor(lengths, dtype=torch.float64, device=device)[:, None] / sum(lengths)
+
+
 class _Norm(torch.autograd.Function):
     """Batch normalisation over all processes: (y, mean, biased variance). In float32, or float64 if x is.
 
-    n: values of a channel in all. shares: of the batch that each process has. As in Ioffe & Szegedy 2015; the variance
+    n: values of a channel in all. shares: as `_weights` gives them. As in Ioffe & Szegedy 2015; the variance
     is joined from those of the processes (Chan et al. 1979), so that no small number is a difference of large ones.
     """
 
@@ -108,7 +114,7 @@ class _Norm(torch.autograd.Function):
         parts = [torch.empty_like(here) for _ in range(len(shares))]
         dist.all_gather(parts, here)
         means, variances = torch.stack(parts, 1)  # [processes, c] each
-        shares = shares.to(mean.dtype)[:, None]
+        shares = shares.to(mean.dtype)
         mean = (shares * means).sum(0)
         var = (shares * (variances + (means - mean).square())).sum(0)
         scale = (var + eps).rsqrt()

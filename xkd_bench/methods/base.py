@@ -76,6 +76,10 @@ class Method(nn.Module):
     references that go straight to the labels. `init`: where the student starts, `source` (weights pretrained on the
     source modality) or None: as the run says. `kinds`: of tasks that it is for; `protocols`: that score it, None for
     all. `provenance`: where the loss comes from, with the tag of the specification; it stands in the tables.
+
+    On several devices every process has the whole batch and the same random numbers. Networks divide it among
+    themselves and answer for all of it (`xkd_bench.distributed`); what a method does with the answers is done alike by
+    all, and a state it keeps stays the same everywhere.
     """
 
     views: ClassVar[int] = 1
