@@ -177,8 +177,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Do intervals and verdicts err as often as they say?", "",
         "Simulated studies whose truth is known. Rate: of errors (an interval that misses, a verdict that is wrong), "
-        "or, "
-        "for power, of what is seen; in brackets its 95 % interval. Holds: not above the promised 5 % beyond "
+        "or, for power, of what is seen; in brackets its 95 % interval. Holds: not above the promised 5 % beyond "
         "chance.", "",
         "| study | says | rate | replicates | holds |", "|:--|:--|--:|--:|:--|",
     ]  # fmt: skip

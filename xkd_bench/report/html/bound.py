@@ -57,13 +57,12 @@ def _words(found: Check) -> str:
         refuted = f"κ below {number(found.kappa_low)} is refuted" if found.kappa_low > 0 else "no κ is refuted"
         kappa = (
             f" The largest κ that a run asks for is {number(found.kappa)}; given the test items, {refuted} (5 %, all "
-            "runs "
-            "together). No run can show that a κ suffices."
+            "runs together). No run can show that a κ suffices."
         )
     return (
         f"Excess risk lies above the bound with κ = 1 in {found.violations} of {count(n, 'run')}, in {found.told} by "
-        "more "
-        f"than test items explain (Bonferroni over runs, 5 %). In {vacuous} the bound is 1 or more and holds whatever "
+        f"more than test items explain (Bonferroni over runs, 5 %). In {vacuous} the bound is 1 or more "
+        "and holds whatever "
         f"happens.{kappa} A bound that rests on proxies can fail without the theory, and hold without it."
     )
 
@@ -74,8 +73,7 @@ def _rests(runs: pd.DataFrame) -> str:
     tested = f"; {int(items.min()):,} test items or more" if len(items) else ""
     return (
         f"Rests on {count(len(runs), 'run')}: {count(seeds, 'seed')}, {count(conditions, 'condition')} in {families} "
-        "task "
-        f"{'family' if families == 1 else 'families'}{tested}."
+        f"task {'family' if families == 1 else 'families'}{tested}."
     )
 
 

@@ -108,8 +108,7 @@ class Maker:
         alt = f"Test images in rows, with columns: {listing(titles, most=20)}. Colours of the classes below them."
         caption = (
             f"What was predicted of a few test images of {_first(df, 'task_title')}: one seed, to look at, not to "
-            "judge "
-            "by. Light grey is not scored."
+            "judge by. Light grey is not scored."
         )
         return [Figure(next(self._figures), f"{name}-panels", embedded(image, alt), caption, files)]
 

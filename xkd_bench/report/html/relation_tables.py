@@ -136,9 +136,8 @@ SHOWN = (
     Shown("fits", "Slopes", "", lambda rows, _: regress(study.units(rows)), _fit_row,
           ("estimator", *NUMBERS, "note"), LEGEND),
     Shown("covariates", "Least squares with covariates",
-          "The same slope beside what else may make it: the reference's accuracy, the number of pairs, the effective "
-          "rank "
-          "of the features.", _covariates, _fit_row, ("besides the gap", *NUMBERS, "note")),
+          "The same slope beside what else may make it: the reference's accuracy, the number of pairs, the "
+          "effective rank of the features.", _covariates, _fit_row, ("besides the gap", *NUMBERS, "note")),
     Shown("left_out", "Without each task family", "Least squares on the others.", _left_out, _left_row,
           ("left out", "n", "slope", "95 %", "sign")),
     Shown("influence", "Conditions that carry the slope", "Cook's distance above 4 / n, the five largest of each.",

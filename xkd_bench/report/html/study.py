@@ -52,8 +52,7 @@ def _lead() -> str:
         "Each condition is a pair of modalities, or one degree of a pair, with the mean gain of "
         f"{' and '.join(study.OURS)} over the usual reference after linear evaluation, and the gap of its oracle "
         "encoders, which never saw the student. What differs between task families for other reasons is taken out by "
-        "an "
-        "intercept for each."
+        "an intercept for each."
     )
 
 
