@@ -138,7 +138,6 @@ def test_the_same_of_dense_runs(toy_dense, tmp_path):
         spec(task="toy-dense", method="kd", protocol="linear-eval"),
         spec(task="toy-dense", method="kd", protocol="fine-tune"),
         spec(task="toy-dense", method="teacher", protocol="fine-tune"),
-        spec(task="toy-dense", method="sup-ft", protocol="fine-tune"),
     ]
     assert_each_makes_its_own(specs, tmp_path)
 

@@ -72,6 +72,13 @@ def break_some(log: Path, trap=lambda run: None) -> None:
     student._train = train
 
 
+def wait_for(file: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not file.exists():
+        assert time.monotonic() < deadline, f"nobody came: {file.name}"
+        time.sleep(0.02)
+
+
 @dataclass(frozen=True)
 class Start:
     """Makes a worker's runner over the toy task. In the folder `traps` it tells who it is, and waits to be killed."""
@@ -91,9 +98,9 @@ class Start:
                 with (self.traps / name).open("x") as file:  # the first one of each sort
                     file.write(str(os.getpid()))
             except FileExistsError:
+                wait_for(self.traps / "node")  # else one worker might have done it all before the other is ready
                 return
-            time.sleep(120)
-            raise AssertionError("nobody came to kill it")
+            wait_for(self.traps / "never")  # it is killed here
 
         break_some(self.traps / "log", trap)
         return runner(self.root)
