@@ -46,6 +46,7 @@ def _measured(task: str, encoders: str, seeds: list[int], budget: str, explain: 
     """The stored gap of a task over seeds, measured where it is missing."""
     from rich.console import Console
 
+    from xkd_bench.analysis.gap import explain as meaning
     from xkd_bench.analysis.results import gap_frame
     from xkd_bench.cli.runs import Machine
     from xkd_bench.progress import progress
@@ -68,18 +69,20 @@ def _measured(task: str, encoders: str, seeds: list[int], budget: str, explain: 
     title = f"Modality gap of {task}: {encoders}{how}, budget {budget}"
     words = f"{found[0]['pairs']:,} pairs; mean over {len(seeds)} seeds ± half a 95 % interval"
     console = Console()
-    console.print(_table(frame, explain), title, words, sep="\n", highlight=False)
+    console.print(title, words, _table(frame), sep="\n", highlight=False)
+    for name in frame["estimator"].unique() if explain else ():
+        console.print(f"{name}: {meaning(name)}", style="dim", highlight=False)
     console.print(f"kept: {out / 'gaps'}", style="dim", highlight=False)
 
 
-def _table(frame: Any, explain: bool) -> Any:
+def _table(frame: Any) -> Any:
     """A row for each estimator."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    from xkd_bench.analysis.gap import explain as meaning
     from xkd_bench.analysis.intervals import half_width
 
-    table = Table("", "mean", "seeds' values", "seed's range", "n", "kind", box=None, header_style="bold")
+    name_column = Column("", no_wrap=True, min_width=max(map(len, frame["estimator"])))
+    table = Table(name_column, "mean", "a seed's range", "n", "kind", box=None, header_style="bold")
     for name, part in frame.groupby("estimator", sort=False):
         value = part["value"].astype(float)
         half = float(half_width(value.std(ddof=1), len(value))) if len(value) > 1 else float("nan")
@@ -87,10 +90,7 @@ def _table(frame: Any, explain: bool) -> Any:
         spread = f" ± {half:.3f}" if half == half else ""
         low, high = part["low"].astype(float), part["high"].astype(float)
         own = f"{low.mean():.3f} to {high.mean():.3f}" if low.notna().any() else ""
-        each = " ".join(f"{v:.3f}" for v in value)
-        table.add_row(str(name), f"{value.mean():.3f}{spread}", each, own, f"{first['n']:,}", first["kind"])
-        if explain:
-            table.add_row(f"[dim]{meaning(str(name))}[/dim]")
+        table.add_row(str(name), f"{value.mean():.3f}{spread}", own, f"{first['n']:,}", first["kind"])
     return table
 
 
