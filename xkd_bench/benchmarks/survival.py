@@ -83,7 +83,13 @@ def _program(words: Sequence[str], err: str, largest: int | None) -> None:
     training.CHECKPOINT_EVERY_S = -1.0
     spec.load_budget = _longer(spec.load_budget)  # type: ignore[assignment]
     sys.argv = ["xkd-bench", *words]
+    _ready(Path(err)).touch()
     main()
+
+
+def _ready(err: Path) -> Path:
+    """The file that says that the program with these errors has begun."""
+    return err.with_suffix(".ready")
 
 
 def _longer(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,8 +133,10 @@ class Suite:
         return process, err
 
     def ended(self, begun: tuple[BaseProcess, Path], after: float | None = None, by: int = signal.SIGKILL) -> Ended:
-        """Wait for its end; send it this signal after so many seconds."""
+        """Wait for its end; send it this signal so many seconds after its begin."""
         process, err = begun
+        while after is not None and process.exitcode is None and not _ready(err).exists():
+            time.sleep(0.01)
         process.join(SLOWEST if after is None else after)
         if process.exitcode is None and after is not None:
             os.kill(process.pid or 0, by)
@@ -196,10 +204,10 @@ def killed(suite: Suite, rng: random.Random, kills: int, tick: Callable[[int], N
 
 
 def interrupted(suite: Suite, rng: random.Random, tries: int) -> str:
-    """SIGINT (Ctrl-C) at random moments once it is at work: one line, exit code 130."""
+    """SIGINT (Ctrl-C) at random moments: one line, exit code 130."""
     out, landed = suite.scratch / "interrupted", 0
     while landed < tries:
-        found = suite.ended(suite.begin(out), after=rng.uniform(0.3, 0.9) * suite.seconds, by=signal.SIGINT)
+        found = suite.ended(suite.begin(out), after=rng.uniform(0.1, 0.9) * suite.seconds, by=signal.SIGINT)
         if found.code == 0:  # it was done before
             suite.check(out)
             shutil.rmtree(out)
