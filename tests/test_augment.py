@@ -168,3 +168,23 @@ def test_views_of_spectrograms(strength):
 def test_what_is_not_for_spectrograms_is_said():
     with pytest.raises(ValueError, match="not for spectrograms: none, light, simclr"):
         augmentation("dense", (1, 40, 60), flip=False)
+
+
+# --- shares ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strength", ["light", "simclr"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_views_of_a_share_are_those_of_the_whole_batch(monkeypatch, strength, channels):
+    x = torch.rand(7, channels, 64, 64)
+    augment = Augment(strength, channels, 64)
+    torch.manual_seed(3)
+    whole, moves = augment.view(x)
+    state = torch.get_rng_state()
+    for mine in (slice(0, 4), slice(4, 7)):
+        monkeypatch.setattr("xkd_bench.distributed._share", (7, mine))
+        torch.manual_seed(3)
+        view, move = augment.view(x[mine])
+        torch.testing.assert_close(view, whole[mine])
+        torch.testing.assert_close(move, moves[mine])
+        assert torch.equal(torch.get_rng_state(), state)  # processes with other shares have drawn alike

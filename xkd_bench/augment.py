@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xkd_bench import distributed
+from xkd_bench.errors import UsageError
+
 Strength = Literal["none", "light", "simclr", "dense"]
 
 
@@ -54,7 +57,7 @@ class Augment(nn.Module):
         """An augmented view of each image, and how it was moved: what `moved` takes."""
         if self.strength == "none":
             return x, torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
-        y = self.geometry(x)
+        y = _shared(self.geometry, x)
         matrix = self.geometry.transform_matrix
         assert matrix is not None
         move = _relative(matrix, *x.shape[-2:])
@@ -63,7 +66,7 @@ class Augment(nn.Module):
     @torch.no_grad()
     def recolour(self, x: Tensor) -> Tensor:
         """The colour operations alone (of `simclr`; the others have none)."""
-        return self.colour(x) if self.strength == "simclr" else x
+        return _shared(self.colour, x) if self.strength == "simclr" else x
 
     @torch.no_grad()
     def pair(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,6 +80,24 @@ class Augment(nn.Module):
         moved_x = self.geometry(x)
         moved_y = self.geometry(y, params=self.geometry._params)
         return self.recolour(moved_x), moved_y
+
+
+def _shared(steps: Any, x: Tensor) -> Tensor:
+    """The steps on x; where x is one process's share of a batch, with its part of what is drawn for all of it."""
+    share = distributed.share()
+    if share is None:
+        return steps(x)
+    n, mine = share
+    drawn = steps.forward_parameters(torch.Size((n, *x.shape[1:])))
+    for item in drawn:
+        for name, value in item.data.items():
+            if name == "forward_input_shape":
+                item.data[name] = torch.tensor(x.shape)
+            elif name != "order":  # of the colour operations, one for all images
+                if len(value) != n:
+                    raise UsageError("several devices need kornia 0.9 or newer, which draws for every image")
+                item.data[name] = value[mine]
+    return steps(x, params=drawn)
 
 
 class Mask(nn.Module):

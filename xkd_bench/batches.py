@@ -1,7 +1,8 @@
 """Batches of an epoch by its number, on the device."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,12 +69,19 @@ class PairBatches:
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
         for target, source in self.sampler.epoch(epoch):
-            x = self._load(self.images, target)
-            views, moves = zip(*(self.augment.view(x) for _ in range(self.views)), strict=True)
+            # Images are read and changed by the processes in shares; spectrograms and vectors, which are small, by each
+            # alike: what is drawn for a vector comes from the others.
+            shared = in_shares if isinstance(self.augment, Augment) else _by_each
+            views, moves = zip(*shared(self._views, torch.from_numpy(target)), strict=True)
             features, maps = self._taught(source, moves[0])
             item = torch.from_numpy(np.searchsorted(self.sampler.target, target))
             concept = self.concept[torch.from_numpy(target)]
             yield Batch(views, concept.to(self.device), item.to(self.device), features, maps)
+
+    def _views(self, target: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Each view with how it was moved."""
+        x = self._load(self.images, target.numpy())
+        return tuple(self.augment.view(x) for _ in range(self.views))
 
     def _load(self, images: NDArray[np.generic], items: NDArray[np.int64]) -> Tensor:
         return to_float(torch.from_numpy(images[items]).to(self.device, non_blocking=True))
@@ -85,13 +93,20 @@ class PairBatches:
             return self._known.features[rows], tuple(moved(m, move) for m in self._known.maps_of(rows))
         if self._teacher is not None:
             teacher, images, augment, levels = self._teacher
-            x = self._load(images, source)
-            if not levels:
-                return in_shares(teacher, augment(x)), ()
-            # Maps are compared place by place: both views are cut alike, their colours change apart.
-            out = in_shares(teacher.features, augment.recolour(moved(x, move)))
-            return out.pooled, out.maps[-levels:]
+
+            def seen(source: Tensor, move: Tensor) -> Tensor:
+                x = self._load(images, source.numpy())
+                # Maps are compared place by place: both views are cut alike, their colours change apart.
+                return augment.recolour(moved(x, move)) if levels else augment(x)
+
+            shared = in_shares if isinstance(augment, Augment) else _by_each
+            out = in_shares(teacher.features if levels else teacher, shared(seen, torch.from_numpy(source), move))
+            return (out.pooled, out.maps[-levels:]) if levels else (out, ())
         return None, ()
+
+
+def _by_each(work: Callable[..., Any], *inputs: Tensor) -> Any:
+    return work(*inputs)
 
 
 class LabelledBatches:

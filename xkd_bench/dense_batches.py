@@ -51,16 +51,21 @@ class DenseBatches:
 
     def __call__(self, epoch: int) -> Iterator[DenseBatch]:
         for target, source in self.order(epoch):
-            image, rgb = self._load(self.data.target.data, target), self._load(self.data.source.data, source)
-            label = self._label(target)
-            if self.augmentation != "none":
-                move = random_moves(len(target), self.device)
-                image, rgb, label = shown(image, move), shown(rgb, move), moved_labels(label, move)
+            move = random_moves(len(target), self.device) if self.augmentation != "none" else None
+            image, rgb, label = in_shares(self._shown, torch.from_numpy(target), torch.from_numpy(source), move)
             said = in_shares(self.teacher, rgb, image) if self.teacher else None
             if self.labels == "teacher":
                 assert said is not None
                 label = in_shares(partial(_classes, size=image.shape[-2:]), said.logits)
             yield DenseBatch(image, rgb, label, self.labels == "given", said)  # type: ignore[arg-type]
+
+    def _shown(self, target: Tensor, source: Tensor, move: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(image, source image, label) of these rows, moved alike."""
+        image = self._load(self.data.target.data, target.numpy())
+        rgb, label = self._load(self.data.source.data, source.numpy()), self._label(target.numpy())
+        if move is None:
+            return image, rgb, label
+        return shown(image, move), shown(rgb, move), moved_labels(label, move)
 
     def _load(self, images: np.ndarray, rows: Index) -> Tensor:
         return to_float(torch.from_numpy(images[rows]).to(self.device, non_blocking=True))

@@ -26,6 +26,15 @@ _processes = 1
 """Among how many processes work is divided now."""
 
 
+_share: tuple[int, slice] | None = None
+"""Of how many items a share is, and which of them, while `in_shares` works on one."""
+
+
+def share() -> tuple[int, slice] | None:
+    """(n, which) of n items this process has, where it works on its share of a batch; None where it works on all."""
+    return _share
+
+
 @contextmanager
 def dividing(among: int) -> Iterator[None]:
     """While this lasts, the work of `divided` methods is; among one process nothing changes."""
@@ -72,6 +81,7 @@ def in_shares(work: Callable[..., Any], *inputs: Tensor | None, **named: Tensor 
     The answer is a tensor, or a tuple, dict or dataclass of some, each with a row for each of the inputs'; a tensor in
     it is gathered when it is read, so that what nobody reads costs nothing.
     """
+    global _share
     n = next(len(x) for x in (*inputs, *named.values()) if x is not None)
     if n < _processes or _processes == 1:
         return work(*inputs, **named)
@@ -81,8 +91,12 @@ def in_shares(work: Callable[..., Any], *inputs: Tensor | None, **named: Tensor 
     def part(x: Tensor | None) -> Tensor | None:
         return None if x is None else x[mine]
 
-    with dividing(1), WholeBatch(lengths, rank):  # what it calls has its share already
-        out = work(*map(part, inputs), **{name: part(x) for name, x in named.items()})
+    try:
+        _share = n, mine
+        with dividing(1), WholeBatch(lengths, rank):  # what it calls has its share already
+            out = work(*map(part, inputs), **{name: part(x) for name, x in named.items()})
+    finally:
+        _share = None
     return _joined(out, lengths)
 
 

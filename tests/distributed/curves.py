@@ -20,10 +20,12 @@ from protocols import Recipe
 from tests.methods import dense_toys, test_contract
 from tests.toy import ToyData
 from xkd_bench import evaluation, machine
+from xkd_bench.augment import Augment
 from xkd_bench.batches import LabelledBatches
 from xkd_bench.dense_batches import DenseBatches, in_order
 from xkd_bench.methods.base import Centred
 from xkd_bench.models.encoders import build_encoder
+from xkd_bench.models.teachers import simclr_teacher
 from xkd_bench.processes import _free_port
 from xkd_bench.training import fit, make_fabric
 
@@ -46,6 +48,18 @@ def classification(name: str, batch: int = 9, **options: Any) -> Made:
     model = test_contract.build(name, features(), **options)
     batches = test_contract.batches_for(model, ToyData(16, 16), features(), batch)
     return model, batches, len(batches)
+
+
+def seen_anew(name: str, **options: Any) -> Made:
+    """A method whose teacher sees augmented images at each step; all strengths of augmentation."""
+    model, batches, steps = classification(name, **options)
+    source = ToyData(16, 16).source.data
+    batches.augment, batches.strength = Augment("simclr", 1, 16), "simclr"
+    torch.manual_seed(4)
+    teacher = simclr_teacher(build_encoder(f"conv4-w{test_contract.DIM // 8}", 3, 16)).double()
+    batches._known = None
+    batches.show_images(teacher, source)
+    return model, batches, steps
 
 
 def dense(name: str, labelled: bool = True, batch: int = 5, **options: Any) -> Made:
@@ -108,6 +122,7 @@ CASES: dict[str, Case] = {
     "cmc-even": Case(lambda: classification("cmc", batch=8, positives="all"), {"optimiser": "sgd"}),
     "cmd-queue": Case(lambda: classification("cmd", bank="queue", bank_size=40), {}),
     "cmd-intra": Case(lambda: classification("cmd", form="intra"), {}),
+    "cmc-images": Case(lambda: seen_anew("cmc"), {}),
     "ssl": Case(lambda: classification("ssl"), {}),
     "crd": Case(lambda: classification("crd", negatives=16), {}),
     "cmst": Case(lambda: classification("cmst"), {}),

@@ -10,7 +10,7 @@ import pytest
 from tests.distributed.curves import CASES
 
 QUICK = (
-    ("cmc-queue", "cmd-queue", "ssl", "crd", "cmst", "socket"),
+    ("cmc-queue", "cmc-images", "cmd-queue", "ssl", "crd", "cmst", "socket"),
     ("kd", "cirkd-label-free", "csk-net"),
     ("dropout", "one-item"),
 )
