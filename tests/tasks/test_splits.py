@@ -37,6 +37,18 @@ def test_one_large_group_still_leaves_a_test_part():
         assert {0, 2} <= set(part.tolist())
 
 
+def test_with_few_groups_no_part_is_empty():
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        group = np.repeat(np.arange(10), 16)
+        stratum = np.where(rng.random(160) < 0.6, rng.integers(0, 10, 10)[group], rng.integers(0, 10, 160))
+        part = parts_by_group(group, stratum, generator(seed, "test"))
+        assert set(part.tolist()) == {0, 1, 2}
+        for s in np.unique(stratum):
+            if len(np.unique(group[stratum == s])) >= 2:
+                assert {0, 2} <= set(part[stratum == s].tolist())
+
+
 def test_random_numbers_are_named_and_pinned():
     assert generator(0, "split").integers(1 << 30) != generator(0, "val").integers(1 << 30)
     drawn = parts_by_group(np.arange(500) // 3, np.arange(500) % 7, generator(42, "split"))

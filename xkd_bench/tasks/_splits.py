@@ -28,7 +28,8 @@ def numbered(names: Sequence[object]) -> Index:
 def parts_by_group(group: Index, stratum: Index, rng: np.random.Generator, shares: Sequence[float] = SHARES) -> Index:
     """[n] part of each item (0, 1, ...: by `shares`): groups stay whole, strata come near to the shares.
 
-    Every stratum but -1 is in the first part and in the last if it has two groups or more.
+    Every stratum but -1 is in the first part and in the last if it has two groups or more, and no part is empty if
+    that leaves a group to spare.
 
     Large groups are placed first, each in a part drawn in proportion to what that part still lacks of the group's
     main stratum, among the parts that lack at least half the group; so a part's surplus is at most half a group.
@@ -49,7 +50,9 @@ def parts_by_group(group: Index, stratum: Index, rng: np.random.Generator, share
         part = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
         part_of[i] = min(part, len(shares) - 1)
         lacks[part_of[i]] -= table[i]
-    _fill_empty(part_of, table[:, strata >= 0], (0, len(shares) - 1))
+    known, needed = table[:, strata >= 0], (0, len(shares) - 1)
+    _fill_empty(part_of, known, needed)
+    _leave_none_empty(part_of, known, needed, size)
     return part_of[inverse]
 
 
@@ -64,3 +67,15 @@ def _fill_empty(part_of: Index, table: NDArray[np.float64], needed: tuple[int, .
             spare = [i for i in mine if held[int(part_of[i])] > (int(part_of[i]) in needed)]
             if spare:
                 part_of[min(spare, key=lambda i: (column[i], i))] = part
+
+
+def _leave_none_empty(part_of: Index, table: NDArray[np.float64], needed: tuple[int, ...], size: Index) -> None:
+    """Give a part without any group the smallest one without which the other parts still have what they need."""
+    for part in range(max(needed) + 1):
+        if (part_of == part).any():
+            continue
+        for i in np.argsort(size, kind="stable"):
+            stay = np.flatnonzero((part_of == part_of[i]) & (np.arange(len(part_of)) != i))
+            if len(stay) and (part_of[i] not in needed or (table[stay].sum(0)[table[i] > 0] > 0).all()):
+                part_of[i] = part
+                break
