@@ -10,7 +10,9 @@ import pytest
 from tests.distributed.curves import CASES
 
 QUICK = (
-    ("cmc-queue", "cmc-images", "cmd-queue", "ssl", "crd", "cmst", "socket"),
+    ("cmc-queue", "cmd-queue", "crd"),
+    ("cmc-images", "cmst"),
+    ("ssl", "socket"),
     ("kd", "cirkd-label-free", "csk-net"),
     ("dropout", "one-item"),
 )
@@ -29,7 +31,7 @@ def agree(loaded, names):
         assert float(apart) < 1e-7, f"{name}: {apart} apart"
 
 
-@pytest.mark.parametrize("names", QUICK, ids=["pairs", "dense", "draws"])
+@pytest.mark.parametrize("names", QUICK, ids=["memories", "maps", "alone", "dense", "draws"])
 def test_two_processes_are_one(loaded, names):
     agree(loaded, names)
 
