@@ -57,7 +57,8 @@ def parts_by_group(group: Index, stratum: Index, rng: np.random.Generator, share
 
 
 def _fill_empty(part_of: Index, table: NDArray[np.float64], needed: tuple[int, ...]) -> None:
-    """Where a stratum has nothing in a part that needs some, give it the smallest group that others can spare."""
+    """Where a stratum has nothing in a part that needs some, give it the smallest group that others can spare, and that
+    no other stratum needs where it is."""
     for column in table.T:
         mine = np.flatnonzero(column)
         for part in needed:
@@ -66,16 +67,23 @@ def _fill_empty(part_of: Index, table: NDArray[np.float64], needed: tuple[int, .
             held = {other: int((part_of[mine] == other).sum()) for other in set(part_of[mine].tolist())}
             spare = [i for i in mine if held[int(part_of[i])] > (int(part_of[i]) in needed)]
             if spare:
-                part_of[min(spare, key=lambda i: (column[i], i))] = part
+                part_of[min(spare, key=lambda i: (_missed(i, part_of, table, needed), column[i], i))] = part
 
 
 def _leave_none_empty(part_of: Index, table: NDArray[np.float64], needed: tuple[int, ...], size: Index) -> None:
-    """Give a part without any group the smallest one without which the other parts still have what they need."""
+    """Give a part without any group the smallest one that is not missed where it is."""
     for part in range(max(needed) + 1):
         if (part_of == part).any():
             continue
         for i in np.argsort(size, kind="stable"):
-            stay = np.flatnonzero((part_of == part_of[i]) & (np.arange(len(part_of)) != i))
-            if len(stay) and (part_of[i] not in needed or (table[stay].sum(0)[table[i] > 0] > 0).all()):
+            if (part_of == part_of[i]).sum() > 1 and not _missed(i, part_of, table, needed):
                 part_of[i] = part
                 break
+
+
+def _missed(i: np.int64, part_of: Index, table: NDArray[np.float64], needed: tuple[int, ...]) -> int:
+    """How many strata would have nothing left in the part of group i without it, of those that need some there."""
+    if part_of[i] not in needed:
+        return 0
+    others = (part_of == part_of[i]) & (np.arange(len(part_of)) != i)
+    return int(((table[i] > 0) & (table[others].sum(0) == 0)).sum())
