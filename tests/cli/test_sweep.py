@@ -42,9 +42,15 @@ def grid(tmp_path_factory):
 def finished(loaded, grid, tmp_path_factory):
     """A results folder with the whole sweep in it, and how the program that made it ended."""
     out = tmp_path_factory.mktemp("sweep")
-    ended = xkd(loaded, "sweep", grid, *CPU, "--out", str(out), "--json")
+    ended = xkd(loaded, "sweep", grid, *CPU, "--threads", "1", "--deterministic", "--out", str(out), "--json")
     assert ended.code == 0, ended.err
     return out, ended
+
+
+def test_records_say_how_it_was_computed(finished):
+    for record in (finished[0] / "runs").glob("*/record.json"):
+        computed = json.loads(record.read_text())["environment"]
+        assert (computed["threads"], computed["deterministic"]) == (1, True)
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(loaded, grid, tmp_path):

@@ -11,7 +11,18 @@ import typer
 
 from xkd_bench.cli.clusters import Cluster, CpusPerRun, GpusPerRun, Ray
 from xkd_bench.cli.measures import measure
-from xkd_bench.cli.runs import Compile, Device, Loggers, Machine, Precision, Profile, Quiet, carry_out
+from xkd_bench.cli.runs import (
+    Compile,
+    Deterministic,
+    Device,
+    Loggers,
+    Machine,
+    Precision,
+    Profile,
+    Quiet,
+    Threads,
+    carry_out,
+)
 from xkd_bench.cli.shared import Json, Out, Seeds, groups, parse_seeds, publish, seeds_words
 from xkd_bench.errors import UsageError
 
@@ -42,6 +53,8 @@ def sweep(
     compiled: Compile = False,
     logger: Loggers = [],
     profile: Profile = False,
+    threads: Threads = None,
+    deterministic: Deterministic = False,
     ray: Ray = None,
     cpus_per_run: CpusPerRun = 1,
     gpus_per_run: GpusPerRun = None,
@@ -60,7 +73,7 @@ def sweep(
     if show_file:
         typer.echo(sweep_text(which), nl=False)
         return
-    machine = Machine(device, precision, compiled, tuple(logger), profile)
+    machine = Machine(device, precision, compiled, tuple(logger), profile, threads=threads, deterministic=deterministic)
     cluster = Cluster(ray, cpus_per_run, gpus_per_run)
     cluster.check(machine)
     grid = load_sweep(which)
