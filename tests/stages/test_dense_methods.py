@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.runs import runner
-from tests.stages.test_dense import fields, run, toy_dense  # noqa: F401
+from tests.stages.test_dense import fields, run
 from xkd_bench.analysis.compare import gains, summarise
 from xkd_bench.cli.shared import publish
 from xkd_bench.errors import UsageError
@@ -13,6 +13,7 @@ from xkd_bench.report.tables import markdown
 from xkd_bench.spec import RunSpec
 from xkd_bench.suite.comparison import comparison
 
+pytestmark = pytest.mark.usefixtures("toy_dense")
 SHARED = {"task": "toy-dense", "budget": "smoke", "protocol": "fine-tune"}
 
 
