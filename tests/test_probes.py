@@ -174,3 +174,24 @@ def test_a_perfect_fit_without_warnings_or_overflow():
         heads = heads_of(x, torch.arange(4), 4, [1e4])
     assert torch.isfinite(heads.weight).all()
     assert (heads.logits(x)[0].argmax(-1) == torch.arange(4)).all()
+
+
+def test_one_after_another_along_the_path_the_heads_are_those_of_all_at_once(monkeypatch):
+    x, y = clusters(50, 30, 4)
+    strengths = [1.0, 1e-3, 30.0, 1e-2, 0.1]
+    at_once = heads_of(x, y, 4, strengths, tolerance=1e-9)
+    monkeypatch.setattr("xkd_bench.probes.TOGETHER", 2 * 50 * 4)  # two strengths a part
+    along = heads_of(x, y, 4, strengths, tolerance=1e-9)
+    assert along.converged.all()
+    assert torch.allclose(along.weight, at_once.weight, atol=1e-5)
+    assert torch.allclose(along.bias, at_once.bias, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_separable_classes_with_hardly_a_penalty_converge_too(scale):
+    # With large features the Hessian is lost in float32: without the later steps in float64 this does not end in time.
+    x, y = clusters(40, 60, 4)
+    heads = heads_of(scale * x, y, 4, [1.0, 1e3, 1e5])
+    assert heads.converged.all()
+    losses = [torch.nn.functional.cross_entropy(z, y).item() for z in heads.logits(scale * x)]
+    assert losses[2] < losses[1] < losses[0] < 0.01

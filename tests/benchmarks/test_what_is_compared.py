@@ -81,8 +81,9 @@ def test_heads_fitted_together_are_as_accurate_as_scikit_learns(count):
     assert mine.shape == theirs.shape == (2, len(few_shot.STRENGTHS))
     assert mine.max() > 0.4  # chance is 0.25
     apart = (mine - theirs).abs()
-    assert apart[:, few_shot.STRENGTHS >= 1e-2].max() < 0.02  # 400 test items
-    assert apart.mean() < 0.02  # where hardly anything is learned, theirs stops after one step
+    assert apart[:, few_shot.STRENGTHS >= 1e-2].max() < 0.004  # an item of 400: a near tie
+    assert apart.mean() < 0.004  # where hardly anything is learned, theirs ends a little early
+    assert (mine - few_shot.looped(p, count, solver="newton-cg")).abs().max() < 0.004
 
 
 def test_draws_hold_so_many_labels_of_each_class_and_are_nested():
