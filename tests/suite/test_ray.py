@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -296,7 +297,10 @@ def test_an_interrupt_ends_it_cleanly_and_the_same_command_does_the_rest(tmp_pat
     (tmp_path / "grid.toml").write_text(GRID.replace("400", "4000") + 'protocol = ["linear-eval", "fine-tune"]\n')
     command = [sys.executable, "-m", "xkd_bench.cli", "sweep", "grid.toml", "--seeds", "4", "--ray", "local"]
     command += ["--out", str(tmp_path / "out")]
-    program = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's jobs in the background do not
+    program = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=listens
+    )
     for line in program.stderr:
         if line.startswith("done"):
             break

@@ -80,6 +80,7 @@ def _program(words: Sequence[str], err: str, largest: int | None) -> None:
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background do not listen to it
     training.CHECKPOINT_EVERY_S = -1.0
     spec.load_budget = _longer(spec.load_budget)  # type: ignore[assignment]
     sys.argv = ["xkd-bench", *words]
