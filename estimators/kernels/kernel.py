@@ -58,8 +58,9 @@ def distances(x: torch.Tensor, y: torch.Tensor, name: KernelName) -> torch.Tenso
     if name == "laplace_l2":
         # From differences: the square root would turn the rounding of an expanded square, 1e-16, into 1e-8.
         return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-    squares = (x * x).sum(-1).unsqueeze(-1) + (y * y).sum(-1).unsqueeze(-2) - 2.0 * x @ y.mT
-    return squares.clamp_min(0.0)
+    # In place: nothing here is kept for gradients, and each pass over [n, m] costs as much as many columns.
+    squares = (x @ y.mT).mul_(-2.0).add_((x * x).sum(-1).unsqueeze(-1)).add_((y * y).sum(-1).unsqueeze(-2))
+    return squares.clamp_min_(0.0)
 
 
 def median(values: torch.Tensor) -> torch.Tensor:
@@ -95,4 +96,5 @@ def gram(kernel: Kernel, x: torch.Tensor, y: torch.Tensor, h: torch.Tensor) -> t
         return x @ y.mT
     apart = distances(x, y, kernel.name)
     safe = torch.where(h > 0, h, torch.ones_like(h))[..., None, None]
-    return torch.exp(-apart / (2.0 * safe**2)) if kernel.name == "rbf" else torch.exp(-apart / safe)
+    # The gradient of an L1 or L2 distance needs the distance, so those are not overwritten.
+    return (apart.div_(-2.0 * safe**2) if kernel.name == "rbf" else apart / -safe).exp_()

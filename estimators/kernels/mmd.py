@@ -27,6 +27,7 @@ from .kernel import Kernel, KernelLike, as_kernel, bandwidth, gram
 
 _BLOCK_BYTES = 2**26
 _BLOCKS = 20
+_MOST_ROWS = 256  # of a block: of n rows in blocks of r, r / n of the Gram matrix is computed twice
 
 
 def mmd2(
@@ -167,18 +168,25 @@ def _stack(data: TwoSample, device: torch.device) -> tuple[torch.Tensor, IntArra
 
 
 def _bilinear(x: torch.Tensor, codes: IntArray, kernel: Kernel, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """C' K C and C' 1 C over pairs of rows of different groups, [c, c] each, in blocks of Gram rows."""
+    """C' K C and C' 1 C over pairs of rows of different groups, [c, c] each, in blocks of Gram rows.
+
+    K is symmetric: a block of rows meets itself and the rows after it, which count for both orders.
+    """
     weights = torch.from_numpy(columns).to(x.device)
     labels = torch.from_numpy(codes).to(x.device)
     h = bandwidth(kernel, x)
     sums = torch.zeros(columns.shape[1], columns.shape[1], dtype=torch.float64, device=x.device)
-    pairs = torch.zeros_like(sums)
-    step = max(1, _BLOCK_BYTES // (8 * 3 * x.shape[0]))
+    step = max(1, min(_MOST_ROWS, _BLOCK_BYTES // (8 * 3 * x.shape[0])))
     for start in range(0, x.shape[0], step):
-        part = slice(start, start + step)
-        apart = (labels[part, None] != labels[None, :]).double()
-        sums += weights[part].T @ ((gram(kernel, x[part], x, h) * apart) @ weights)
-        pairs += weights[part].T @ (apart @ weights)
+        part, after = slice(start, start + step), slice(start + step, None)
+        block = gram(kernel, x[part], x[start:], h)
+        block.masked_fill_(labels[part, None] == labels[None, start:], 0.0)
+        onto = weights[part].T @ block  # [c, rows from start on]
+        beyond = onto[:, step:] @ weights[after]
+        sums += onto[:, :step] @ weights[part] + beyond + beyond.T
+    of_groups = torch.zeros(int(codes.max()) + 1, weights.shape[1], dtype=torch.float64, device=x.device)
+    of_groups.index_add_(0, labels, weights)
+    pairs = torch.outer(weights.sum(0), weights.sum(0)) - of_groups.T @ of_groups
     return sums.cpu().numpy(), pairs.cpu().numpy()
 
 

@@ -45,6 +45,26 @@ def test_neighbours_do_not_depend_on_blocks(monkeypatch):
     assert (mutual_knn(x, y, k=3).value, retrieval_recall(x, x + 0.3 * y).value) == whole
 
 
+@pytest.mark.parametrize("kind", ["spread", "twins", "equal", "nearly equal", "signs"])
+@pytest.mark.parametrize("per_group", [1, 2])
+def test_of_equals_the_first_rows_are_neighbours(kind, per_group):
+    """The order is that of a stable sort of all similarities to 12 digits, where float32 sees no difference too."""
+    noise = torch.randn(60, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = {
+        "spread": noise,
+        "twins": noise.repeat_interleave(2, 0)[:60],
+        "equal": torch.ones_like(noise),
+        "nearly equal": 1 + 1e-5 * noise,
+        "signs": noise.sign(),
+    }[kind]
+    codes = np.arange(60) // per_group
+    z, same = torch.nn.functional.normalize(x, dim=1), torch.from_numpy(codes[:, None] == codes)
+    similar = (z @ z.T * 1e12).round().masked_fill(same, -math.inf)
+    for k in (1, 7, 58):
+        expected = similar.sort(dim=1, descending=True, stable=True).indices[:, :k]
+        assert torch.equal(neighbours._neighbours(x, k, codes).sort(1).values, expected.sort(1).values)
+
+
 def test_recall_matches_ranks_and_grows_with_k():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 4))

@@ -93,13 +93,16 @@ def cmc(
 
 
 def _whole(a: Tensor, b: Tensor, tau: float | Tensor, concept: Tensor | None) -> Tensor:
-    logits = a @ b.T / tau  # [n, n]
+    a = a / tau  # to scale the features is cheaper than to scale the similarities
+    # [n, n] each. A second product is cheaper than to read the first by columns, and a normaliser summed down the
+    # columns would lose the digits of a tiny loss.
+    from_a, from_b = a @ b.T, b @ a.T
     if concept is None:
-        target = torch.arange(len(logits), device=logits.device)
-        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-    positive = (concept[:, None] == concept[None, :]).to(logits.dtype)
+        target = torch.arange(len(a), device=a.device)
+        return (F.cross_entropy(from_a, target) + F.cross_entropy(from_b, target)) / 2
+    positive = (concept[:, None] == concept[None, :]).to(a.dtype)
     positive = positive / positive.sum(1, keepdim=True)  # symmetric before scaling, so rows serve both directions
-    return (F.cross_entropy(logits, positive) + F.cross_entropy(logits.T, positive)) / 2
+    return (F.cross_entropy(from_a, positive) + F.cross_entropy(from_b, positive)) / 2
 
 
 def _in_chunks(
@@ -116,12 +119,12 @@ def _in_chunks(
 
     A row's log-softmax is whole in its chunk; a column's normaliser is joined from the chunks' logarithms of sums.
     """
-    n, seen = len(a), torch.cat((a, queue))
-    shift = ((a * b).sum(1) / tau).detach()  # taken from each column, so that its exponentials stay in range
+    n, seen = len(a), torch.cat((a, queue)) / tau  # to scale the features is cheaper than to scale the similarities
+    shift = (seen[:n] * b).sum(1).detach()  # taken from each column, so that its exponentials stay in range
 
     def both_ways(rows: slice) -> tuple[Tensor, Tensor]:
         """The sum of the rows' losses, less their positives above the shift; and a part of each column's normaliser."""
-        logits = b[rows] @ seen.T / tau  # [rows, n + q]
+        logits = b[rows] @ seen.T  # [rows, n + q]
         within = logits[:, :n]
         hidden = _hidden(concept, queue_concept, queue_valid, rows)
         if hidden is not None:
