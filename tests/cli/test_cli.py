@@ -4,10 +4,13 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.cli.program import xkd
+from xkd_bench import cli
+from xkd_bench.cli import SUMMARIES, command
 from xkd_bench.store import Store
 
 RUN = ("run", "--task", "toy", "--budget", "smoke", "--device", "cpu")
@@ -52,9 +55,42 @@ def test_listings_name_everything_with_what_it_is(loaded, what, names):
         assert len(rows[name].split()) > 2, rows[name]
 
 
-def test_help_names_the_commands_and_the_options(loaded):
-    commands = {"run", "sweep", "list", "show", "table", "gap", "data"}
-    assert commands <= set(re.findall(r"\w+", xkd(loaded, "--help").out))
+def test_help_names_the_commands_in_order_with_the_first_line_of_what_each_says_of_itself(loaded):
+    text = xkd(loaded, "--help", prelude="import os; os.environ['COLUMNS'] = '200'").out
+    rows = [line.strip("│ ").split(maxsplit=1) for line in text.partition("Commands")[2].splitlines()[1:-2]]
+    assert rows == [[name, command(name).help.partition("\n")[0]] for name in SUMMARIES]
+    files = {file.stem for file in Path(cli.__file__).parent.glob("*.py")}
+    assert all(name in files or f"{name}_" in files for name in SUMMARIES)
+    for option in ("--version", "--help", "Usage: xkd-bench [OPTIONS] COMMAND"):
+        assert option in text
+
+
+@pytest.mark.parametrize(
+    ("words", "imported"),
+    [(["--help"], []), (["--version"], []), (["list", "tasks"], ["list_"]), (["show", "--help"], ["show", "shared"])],
+)
+def test_only_the_file_of_the_command_that_is_called_is_imported(bare, words, imported):
+    (ended,) = bare.run(f"""
+import sys
+before = set(sys.modules)
+from xkd_bench.cli import main
+sys.argv = {["xkd-bench", *words]!r}
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+new = set(sys.modules) - before
+print(sorted(name.rpartition(".")[2] for name in new if name.startswith("xkd_bench.cli.")))
+print(sorted(name for name in new if name in ("pydantic", "typer.rich_utils", "rich.markdown")))
+""")
+    assert ended.code == 0, ended.err
+    ours, slow = ended.out.splitlines()[-2:]
+    assert ours == str(sorted(imported))
+    if words != ["show", "--help"]:  # Typer draws that page
+        assert slow == "[]"
+
+
+def test_help_of_a_command_names_its_options(loaded):
     text = xkd(loaded, "run", "--help", prelude="import os; os.environ['COLUMNS'] = '200'").out
     for option in (
         "--protocol", "--method", "--task", "--budget", "--teacher", "--student", "--pairs", "--option", "--seeds",
@@ -74,10 +110,11 @@ for name in list(sys.modules):
         sys.modules[name] = None
 for name in {blocked.split()!r}:
     sys.modules[name] = None
-from xkd_bench.cli import main
-for words in (["--help"], ["--version"], ["run", "--help"], ["list", "methods"], ["list", "tasks"], ["list", "budgets"],
-              ["list", "protocols"], ["list", "teachers"], ["list", "students"], ["list", "sweeps"],
-              ["sweep", "--help"], ["sweep", "table5", "--print"]):
+from xkd_bench.cli import SUMMARIES, main
+for words in (["--help"], ["--version"], *([name, "--help"] for name in SUMMARIES), ["list", "methods"],
+              ["list", "tasks"], ["list", "budgets"], ["list", "protocols"], ["list", "teachers"],
+              ["list", "students"], ["list", "sweeps"],
+              ["sweep", "table5", "--print"]):
     sys.argv = ["xkd-bench", *words]
     try:
         main()
@@ -247,6 +284,10 @@ def test_a_users_error_is_one_line_exit_2_and_nothing_written(loaded, tmp_path, 
     [
         (["run", "--nope"], "--nope"),
         (["nope"], "'nope'"),
+        (["rum"], "no such command 'rum'. Did you mean 'run'?"),
+        (["--nope"], "--nope"),
+        (["data", "lst"], "Did you mean 'list'?"),
+        (["list", "methods", "tasks"], "unexpected extra argument"),
         (["list", "things"], "'things' is not one of"),
         (["list"], "missing argument"),
         (["run", "--batch", "x"], "'--batch'"),
@@ -259,7 +300,7 @@ def test_words_that_are_no_command_are_one_line_too(loaded, tmp_path, words, sai
     (line,) = ended.lines
     assert line.startswith("xkd-bench: ")
     assert said in line
-    assert line.endswith(f"see xkd-bench {words[0] + ' ' if words[0] != 'nope' else ''}--help")
+    assert line.endswith(f"see xkd-bench {words[0] + ' ' if words[0] in SUMMARIES else ''}--help")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,11 +1,22 @@
 """`xkd-bench list`: the names that other commands take."""
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
+from typer.core import TyperCommand
 
 Listed = Literal["tasks", "methods", "protocols", "budgets", "teachers", "students", "sweeps"]
+
+
+class Command(TyperCommand):
+    """Takes a right word as it is: Typer would import pydantic to check it, which takes longer than the listing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if len(args) == 1 and args[0] in get_args(Listed):
+            ctx.params["what"] = args.pop()
+            return []
+        return super().parse_args(ctx, args)
 
 
 def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
@@ -19,7 +30,8 @@ def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None
     for *row, origin in rows:
         table.add_row(*row, *[origin] * told)
     # In a pipe a row is a line: whoever filters it should find the whole.
-    Console(width=None if sys.stdout.isatty() else 500).print(table, soft_wrap=not sys.stdout.isatty())
+    piped = not sys.stdout.isatty()
+    Console(width=500 if piped else None, markup=False, emoji=False).print(table, soft_wrap=piped)
 
 
 def _listing(what: Listed) -> list[tuple[str, str, str]]:
