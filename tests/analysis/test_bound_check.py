@@ -74,8 +74,9 @@ def test_steps_are_counted_by_their_sign():
 def test_the_terms_of_a_run_are_those_that_are_read_here():
     """Names and sum as `analysis.bound` writes them."""
     found = bound_of(measured(np.random.default_rng(0))).as_dict()
-    bounds, terms = bound_frames([{"run": "r", "spec": {"task": "doodle@blur=0.4", "method": "cmc", "seed": 0}, **found,
-                                   "card": {"origin": "real"}}])  # fmt: skip
+    spec = {"task": "doodle@blur=0.4", "method": "cmc", "seed": 0}
+    one = {"run": "r", "key": "k", "version": 1, "spec": spec, "card": {"origin": "real"}, **found}
+    bounds, terms = bound_frames([one])
     one = check(bounds, terms).runs.iloc[0]
     assert one["scaled"] + one["rest"] == pytest.approx(one["bound"])
     assert max(0.0, one["kappa"]) == pytest.approx(terms.set_index("term").loc["kappa", "value"])

@@ -12,7 +12,7 @@ from xkd_bench.tasks._driving_classes import CLASSES
 from xkd_bench.tasks._planes import IGNORE
 from xkd_bench.tasks._splits import generator
 
-VIEWS = 120
+VIEWS = 160
 
 
 def picture(number: int) -> np.ndarray:
