@@ -47,7 +47,7 @@ def rendered(tmp_path_factory):
 
 def without_renderer(patch):
     """Let the balls be rendered, and nothing be fetched."""
-    patch.setattr(driving, "BLOCKS", blocks())
+    patch.setattr(Driving, "blocks", blocks())
     patch.setattr(driving, "opengl", contextlib.nullcontext)
     patch.setattr(Driving, "packages", ())
 

@@ -15,14 +15,11 @@ Depth is along the optical axis, kept in steps of 1 cm. The target has 8 bits: 0
 Two machines with different drivers of OpenGL render a little differently; the digest says which data a record is from.
 """
 
-from dataclasses import replace
-
 import numpy as np
+from numpy.typing import NDArray
 
-from xkd_bench.errors import UsageError, nearest
-from xkd_bench.tasks import _driving_thermal, _planes, _thermal
-from xkd_bench.tasks._blocks import Blocks
-from xkd_bench.tasks._dense import Dense, Scene
+from xkd_bench.tasks import _driving_thermal, _thermal
+from xkd_bench.tasks._blocks import Blocks, Facts, Planes
 from xkd_bench.tasks._driving_camera import rays
 from xkd_bench.tasks._driving_classes import CLASSES
 from xkd_bench.tasks._driving_plan import RUN, family, read_view, track_of
@@ -31,11 +28,11 @@ from xkd_bench.tasks._driving_world import TORCS
 from xkd_bench.tasks._packages import Package, Report, silent
 from xkd_bench.tasks._planes import IGNORE, Bytes, Ids
 from xkd_bench.tasks._published import numbers
+from xkd_bench.tasks._rendered import Rendered
 from xkd_bench.tasks._splits import generator
 from xkd_bench.tasks.base import Card
 
-TARGETS = ("depth", "thermal")
-SCENES, FEWEST, MOST = 1056, 10 * RUN, 100_000
+SCENES, FEWEST = 1056, 10 * RUN
 """Two runs on each track; at least ten tracks, or a split by track is left with none to test on."""
 NEAREST, FARTHEST = 2.0, 104.0
 """Metres: what 0 and 255 of a depth target mean."""
@@ -46,7 +43,7 @@ _PALETTE = (
 )  # fmt: skip
 
 
-class Driving(Dense):
+class Driving(Rendered):
     """`driving` alone is `driving:depth`. Splits are by track."""
 
     card = Card(
@@ -62,74 +59,37 @@ class Driving(Dense):
         target_kind="depth",
     )
     packages: tuple[Package, ...] = (TORCS,)
+    blocks = BLOCKS
+    targets = ("depth", "thermal")
+    scenes_by_default, fewest, unit = SCENES, FEWEST, "views"
+    nearest, farthest = NEAREST, FARTHEST
     classes, palette = CLASSES, _PALETTE
     class_of = numbers(len(CLASSES), IGNORE)
     absent = None
 
-    def __init__(self, argument: str = "") -> None:
-        self.kind, self.n = _read(argument)
-        self.root = BLOCKS.folder
-        self.target_nearest = self.kind == "depth"
-        if self.kind == "thermal":
-            self.card = replace(
-                self.card,
-                title="Driving on race tracks (rendered, labels noisy): RGB to simulated thermal",
-                target="simulated thermal",
-                origin="simulated",
-                target_kind="image",
-            )
-        if argument:
-            self.card = replace(self.card, name=f"driving:{argument}")
-
     def prepare(self, report: Report = silent) -> None:
         """Fetch TORCS' data and render the views that are not there yet; what draws them is asked for first."""
-        if not BLOCKS.damage(self.n):
+        if not self.blocks.damage(self.n):
             return
         with opengl():
             pass
         super().prepare(report)
-        BLOCKS.make(self.n, report)
+        self.blocks.make(self.n, report)
 
-    def prepared(self) -> str:
-        """How much was rendered."""
-        size = sum(file.stat().st_size for file in BLOCKS.files(self.n))
-        return f"{self.n:,} views, {size / 1e6:.1f} MB"
+    def scene_name(self, number: int) -> str:
+        """Its track and its number."""
+        return f"{track_of(number).rpartition('/')[2]} {number}"
 
-    def ready(self) -> bool:
-        """Whether all views are there; reads none, and needs the package no longer."""
-        return BLOCKS.ready(self.n)
-
-    def check(self) -> list[str]:
-        """Blocks that are missing or damaged. Reads every byte."""
-        return BLOCKS.damage(self.n)
-
-    def scenes(self) -> list[Scene]:
-        """By number; a track with its kin is a group."""
-        if not self.ready():
-            raise self.not_prepared()
-        name = [file.name for file in BLOCKS.files(self.n)]
-        files = [f"{name[i // BLOCKS.size]}#{i}" for i in range(self.n)]
-        track = [track_of(i) for i in range(self.n)]
-        return [
-            Scene(f"{track[i].rpartition('/')[2]} {i}", file, file, file, family(track[i]), "")
-            for i, file in enumerate(files)
-        ]
+    def group(self, number: int) -> str:
+        """Its track with that track's kin."""
+        return family(track_of(number))
 
     def state(self) -> object:
         """Which target it is, and by what rules the blocks become pictures."""
         return [self.kind, NEAREST, FARTHEST, _thermal.VERSION, _driving_thermal.VERSION]
 
-    def read_source(self, file: str) -> Bytes:
-        """[120, 160, 3]"""
-        planes, _ = BLOCKS.read(_number(file))
-        return planes["rgb"]
-
-    def read_target(self, file: str) -> Bytes:
+    def thermal(self, metres: NDArray[np.float64], planes: Planes, facts: Facts) -> Bytes:
         """[120, 160, 1]"""
-        planes, facts = BLOCKS.read(_number(file))
-        metres = planes["depth"] * facts["step"]
-        if self.kind == "depth":
-            return _planes.ranged(metres, NEAREST, FARTHEST)
         view, eye = read_view(facts["plan"]), facts["eye"]
         seen = _driving_thermal.Seen(
             points=np.array(eye) + metres[:, :, None] * rays(eye, facts["target"], view.fov, metres.shape),
@@ -142,32 +102,8 @@ class Driving(Dense):
 
     def read_label(self, file: str) -> Ids:
         """[120, 160]"""
-        planes, facts = BLOCKS.read(_number(file))
+        planes, facts = self.rendered(file)
         return np.array(facts["label"])[planes["instance"]]
-
-
-def _number(file: str) -> int:
-    return int(file.rpartition("#")[2])
-
-
-def _read(argument: str) -> tuple[str, int]:
-    """Target and number of views of `depth`, `thermal,scenes=300`, `scenes=300` or nothing."""
-    kind, scenes = TARGETS[0], SCENES
-    for i, part in enumerate(argument.split(",") if argument else ()):
-        key, equals, text = part.partition("=")
-        if key == "scenes" and equals:
-            if not (text.isascii() and text.isdigit() and FEWEST <= int(text) <= MOST):
-                raise UsageError(f"task 'driving': scenes is '{text}', and must be a number from {FEWEST} to {MOST:,}")
-            scenes = int(text)
-        elif i or equals:
-            raise UsageError(
-                f"task 'driving' takes TARGET,scenes=NUMBER, such as 'driving:thermal,scenes=320', not '{argument}'"
-            )
-        elif part not in TARGETS:
-            raise nearest("target of driving", part, list(TARGETS))
-        else:
-            kind = part
-    return kind, scenes
 
 
 TASK = Driving

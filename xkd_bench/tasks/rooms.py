@@ -12,23 +12,20 @@ Depth is kept in steps of 0.2 mm. The target has 8 bits: 0 is 0.3 m (or nearer),
 (or farther). Label and depth of a pixel are those of one ray through it; where a ray meets nothing there is no label.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
-from xkd_bench.errors import UsageError, nearest
-from xkd_bench.tasks import _planes
+from xkd_bench.errors import UsageError
 from xkd_bench.tasks._blocks import Blocks
-from xkd_bench.tasks._dense import Dense, Scene
 from xkd_bench.tasks._packages import Package, Report, silent
-from xkd_bench.tasks._planes import IGNORE, Bytes, Ids
+from xkd_bench.tasks._planes import IGNORE, Ids
 from xkd_bench.tasks._published import numbers
+from xkd_bench.tasks._rendered import Rendered
 from xkd_bench.tasks._rooms_models import CLASSES, FURNITURE, HOUSES, models
 from xkd_bench.tasks._rooms_plan import read_plan
 from xkd_bench.tasks._rooms_render import BLENDER, python, renderer
 from xkd_bench.tasks.base import Card
 
-SCENES, FEWEST, MOST = 1200, 40, 100_000
+SCENES = 1200
 _ENOUGH = 240
 """Scenes: with fewer, chance may leave a class out of a part, which the split then lists."""
 NEAREST, FARTHEST = 0.3, 6.675
@@ -40,7 +37,7 @@ _PALETTE = (
 )  # fmt: skip
 
 
-class Rooms(Dense):
+class Rooms(Rendered):
     """`rooms` alone is `rooms:depth`. A group is a house, so splits part models and scenes."""
 
     card = Card(
@@ -55,22 +52,21 @@ class Rooms(Dense):
         aligned=True,
         target_kind="depth",
     )
+    blocks = BLOCKS
+    scenes_by_default, fewest = SCENES, 40
+    nearest, farthest = NEAREST, FARTHEST
     classes, palette = CLASSES, _PALETTE
     class_of = numbers(len(CLASSES), IGNORE)
-    target_nearest = True
     groups_of_parts = (5, 1, 2)
     packages: tuple[Package, ...] = (FURNITURE, BLENDER)
 
     def __init__(self, argument: str = "") -> None:
-        self.n = _read(argument)
+        super().__init__(argument)
         self.absent = () if self.n >= _ENOUGH else None
-        self.root = BLOCKS.folder
-        if argument:
-            self.card = replace(self.card, name=f"rooms:{argument}")
 
     def prepare(self, report: Report = silent) -> None:
         """Fetch Blender and the models, and render the scenes, as far as they are not there yet."""
-        if not BLOCKS.damage(self.n):
+        if not self.blocks.damage(self.n):
             return
         if python() is None:
             raise UsageError(
@@ -80,70 +76,21 @@ class Rooms(Dense):
         super().prepare(report)
         with renderer():  # so that what it lacks is said once, not by every worker
             pass
-        BLOCKS.make(self.n, report)
+        self.blocks.make(self.n, report)
 
-    def prepared(self) -> str:
-        """How much was rendered."""
-        size = sum(file.stat().st_size for file in BLOCKS.files(self.n))
-        return f"{self.n:,} scenes, {size / 1e6:.1f} MB"
-
-    def ready(self) -> bool:
-        """Whether all scenes are there; reads none. What they were made of is not needed any more."""
-        return BLOCKS.ready(self.n)
-
-    def check(self) -> list[str]:
-        """Blocks that are missing or damaged. Reads every byte."""
-        return BLOCKS.damage(self.n)
-
-    def scenes(self) -> list[Scene]:
-        """By number; the house is the group."""
-        if not self.ready():
-            raise self.not_prepared()
-        name = [file.name for file in BLOCKS.files(self.n)]
-        files = [f"{name[i // BLOCKS.size]}#{i}" for i in range(self.n)]
-        return [Scene(f"scene {i}", file, file, file, f"house {i % HOUSES}", "") for i, file in enumerate(files)]
+    def group(self, number: int) -> str:
+        """The house that it is furnished from."""
+        return f"house {number % HOUSES}"
 
     def state(self) -> object:
         """By what rules the blocks become pictures."""
         return [NEAREST, FARTHEST]
 
-    def read_source(self, file: str) -> Bytes:
-        """[120, 160, 3]"""
-        planes, _ = BLOCKS.read(_number(file))
-        return planes["rgb"]
-
-    def read_target(self, file: str) -> Bytes:
-        """[120, 160, 1]"""
-        planes, facts = BLOCKS.read(_number(file))
-        return _planes.ranged(planes["depth"] * facts["step"], NEAREST, FARTHEST)
-
     def read_label(self, file: str) -> Ids:
         """[120, 160]; an instance is nothing, floor, wall, ceiling, or one of the scene's things."""
-        planes, facts = BLOCKS.read(_number(file))
+        planes, facts = self.rendered(file)
         things = read_plan(facts["plan"]).things
         return np.array([IGNORE, 0, 1, 2, *(models()[thing.model].label for thing in things)])[planes["instance"]]
-
-
-def _number(file: str) -> int:
-    return int(file.rpartition("#")[2])
-
-
-def _read(argument: str) -> int:
-    """Number of scenes of `depth`, `depth,scenes=300`, `scenes=300` or nothing."""
-    scenes = SCENES
-    for i, part in enumerate(argument.split(",") if argument else ()):
-        key, equals, text = part.partition("=")
-        if key == "scenes" and equals:
-            if not (text.isascii() and text.isdigit() and FEWEST <= int(text) <= MOST):
-                raise UsageError(f"task 'rooms': scenes is '{text}', and must be a number from {FEWEST} to {MOST:,}")
-            scenes = int(text)
-        elif i or equals:
-            raise UsageError(
-                f"task 'rooms' takes depth,scenes=NUMBER, such as 'rooms:depth,scenes=300', not '{argument}'"
-            )
-        elif part != "depth":
-            raise nearest("target of rooms", part, ["depth"])
-    return scenes
 
 
 TASK = Rooms
