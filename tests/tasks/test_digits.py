@@ -1,5 +1,6 @@
 """Handwritten to spoken digits, on a tiny MNIST and tiny recordings in the published formats."""
 
+import re
 import struct
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_no_folder(argument, line):
 
 def test_not_prepared_says_how(place, tmp_path, monkeypatch):
     monkeypatch.setenv("XKD_BENCH_CACHE", str(tmp_path))
-    with pytest.raises(UsageError, match="xkd-bench data prepare digits"):
+    with pytest.raises(UsageError, match=re.escape(f"xkd-bench data prepare digits:{place}")):
         tasks.get(f"digits:{place}").load(8, 8)
 
 

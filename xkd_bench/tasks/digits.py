@@ -15,6 +15,7 @@ end, a longer one cut. They were recorded at 8 kHz, so that bands above 4 kHz, a
 import re
 from collections import Counter
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,8 @@ class Digits(Local, Task):
         return Task.ready(self)
 
     def not_prepared(self) -> UsageError:
-        return Task.not_prepared(self)
+        """MNIST is what lacks; the recordings' path is part of the name that fetches it."""
+        return UsageError(f"task 'digits' is not prepared: xkd-bench data prepare {quote(f'digits:{self.root}')}")
 
     def check(self) -> list[str]:
         """What is damaged of MNIST, the count of recordings, and those that are no good."""
