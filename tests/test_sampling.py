@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.toy import ToyData
 from xkd_bench.errors import UsageError
-from xkd_bench.sampling import PairSampler, derangement, draw_labels, pair_sampler
+from xkd_bench.sampling import MOST_EXCHANGED, PairSampler, draw_labels, exchanged, pair_sampler
 from xkd_bench.tasks.base import Items, Split
 
 ids = np.arange
@@ -18,7 +18,7 @@ ids = np.arange
 def sampler(counts: list[int], batch: int, positives: str = "distinct", seed: int = 0) -> PairSampler:
     """Concept 10·k has counts[k] target items and three source items."""
     concept = np.repeat(10 * ids(len(counts)), counts)
-    partners = {10 * k: 1000 * k + ids(3) for k in range(len(counts))}
+    partners = {7 + i: 100 * int(c) + ids(3) for i, c in enumerate(concept)}
     return PairSampler(7 + ids(len(concept)), concept, partners, batch, positives, seed)
 
 
@@ -97,22 +97,44 @@ def test_the_same_seed_and_epoch_give_the_same_batches_and_others_do_not(positiv
 
 
 @settings(max_examples=200)
-@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=60, unique=True), st.integers(0, 2**40))
-def test_a_derangement_moves_every_item_and_loses_none(items, seed):
-    items = np.array(sorted(items))
-    mates = derangement(items, seed)
-    assert (mates != items).all()
-    assert sorted(mates.tolist()) == items.tolist()
-    assert (derangement(items, seed) == mates).all()
+@given(st.lists(st.integers(1, 2 * MOST_EXCHANGED), min_size=1, max_size=40), st.integers(0, 2**40))
+def test_exchanged_partners_are_as_many_and_each_round_every_item_gives_one_away(counts, seed):
+    partners = {5 + i: 1000 * i + ids(n) for i, n in enumerate(counts)}
+    new = exchanged(partners, seed)
+    assert [(item, len(own)) for item, own in new.items()] == [
+        (5 + i, min(n, MOST_EXCHANGED)) for i, n in enumerate(counts)
+    ]
+    fewest = min([*counts, MOST_EXCHANGED])
+    for r in range(fewest):
+        givers = [int(own[r]) // 1000 for own in new.values()]
+        assert sorted(givers) == list(range(len(counts)))
+    assert all((exchanged(partners, seed)[item] == own).all() for item, own in new.items())
 
 
-def test_shuffled_pairs_are_another_concepts_and_true_pairs_its_own():
-    data, split = uneven([2] * 10, [3] * 10)
+@pytest.mark.parametrize("concepts", [4, 40])
+def test_shuffled_partners_say_nothing_of_the_concept_and_true_ones_say_which(concepts):
+    data, split = uneven([400 // concepts] * concepts, [6] * concepts)
     for shuffled in (False, True):
-        pairs = pair_sampler(data, split, seed=3, batch=5, shuffled=shuffled)
-        mates = {c: set(data.source.concept[items].tolist()) for c, items in pairs.partners.items()}
-        assert all(len(mate) == 1 and (c in mate) != shuffled for c, mate in mates.items())
-        assert sum(map(len, pairs.partners.values())) == 30  # every source item keeps a place
+        found = np.zeros((concepts, concepts))
+        for seed in range(40):
+            pairs = pair_sampler(data, split, seed=seed, batch=4, shuffled=shuffled)
+            for item, own in pairs.partners.items():
+                found[data.target.concept[item]] += np.bincount(data.source.concept[own], minlength=concepts)
+        if shuffled:  # of each concept as many as of each other, its own too
+            expected = found.sum() / found.size
+            assert np.abs(found / expected - 1).max() < 5 / expected**0.5
+        else:
+            assert (np.diag(found) > 0).all()
+            assert (found > 0).sum() == concepts
+
+
+def test_the_items_of_a_concept_do_not_share_their_shuffled_partners():
+    """Else one concept would stand for another, and still tell its items from those of the rest."""
+    data, split = uneven([50] * 20, [6] * 20)
+    pairs = pair_sampler(data, split, seed=0, batch=4, shuffled=True)
+    for concept in range(20):
+        own = [pairs.partners[int(item)] for item in split.pairs_target[data.target.concept == concept]]
+        assert len(np.unique(data.source.concept[np.concatenate(own)])) == 20  # 300 partners, of every concept some
 
 
 @settings(max_examples=60)
@@ -124,7 +146,8 @@ def test_fractions_of_the_pairs_are_nested_and_as_large_as_they_say(concepts, se
         pairs = pair_sampler(data, split, seed=seed, batch=64, fraction=fraction)
         kept = set(pairs.concept.tolist())
         assert len(kept) == max(2, round(fraction * concepts))
-        assert smaller <= kept == set(pairs.partners)
+        assert smaller <= kept
+        assert set(pairs.partners) == set(pairs.target.tolist())
         assert set(pairs.target.tolist()) == set(np.flatnonzero(np.isin(data.target.concept, list(kept))).tolist())
         smaller = kept
 

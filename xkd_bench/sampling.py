@@ -10,13 +10,16 @@ from xkd_bench.errors import UsageError
 from xkd_bench.seeds import stream
 from xkd_bench.tasks.base import Index, Split, TaskData
 
+MOST_EXCHANGED = 16
+"""Wrong partners that an item has at most, in the control of shuffled pairs."""
+
 
 @dataclass(frozen=True)
 class PairSampler:
     """Batches of (target item, paired source item) for label-free training.
 
-    target: [m] target items; concept: [m] their concepts; partners: for each concept the source items it is paired with
-    (empty where the method uses none). `distinct` never puts a concept twice into a batch, so that no positive is
+    target: [m] target items; concept: [m] their concepts; partners: for each target item the source items it is paired
+    with (empty where the method uses none). `distinct` never puts a concept twice into a batch, so that no positive is
     taken for a negative; `all` shuffles the items freely.
     """
 
@@ -37,15 +40,16 @@ class PairSampler:
         order = self._distinct(rng) if self.positives == "distinct" else rng.permutation(len(self.target))
         for start in range(0, len(order) - self.batch + 1, self.batch):
             chosen = order[start : start + self.batch]
-            source = [self._partner(int(c), rng) for c in self.concept[chosen]]
-            yield self.target[chosen], np.array(source, dtype=np.int64)
+            target = self.target[chosen]
+            source = [self._partner(int(t), rng) for t in target]
+            yield target, np.array(source, dtype=np.int64)
 
     def __len__(self) -> int:
         """Steps in an epoch (the same for all epochs: it depends on how many items each concept has)."""
         return sum(1 for _ in self.epoch(0))
 
-    def _partner(self, concept: int, rng: np.random.Generator) -> int:
-        return int(rng.choice(self.partners[concept])) if self.partners else -1
+    def _partner(self, target: int, rng: np.random.Generator) -> int:
+        return int(rng.choice(self.partners[target])) if self.partners else -1
 
     def _distinct(self, rng: np.random.Generator) -> Index:
         """An order in which any `batch` items that follow a multiple of `batch` are of different concepts.
@@ -82,32 +86,44 @@ def pair_sampler(
 ) -> PairSampler:
     """The sampler of a split's pairs.
 
-    fraction: of the concepts; a smaller fraction's are among a larger's. shuffled: each concept is paired with
-    another's source items (the control that breaks what pairs know). The batch is capped at the number of distinct
-    concepts (`distinct`) or items (`all`).
+    fraction: of the concepts; a smaller fraction's are among a larger's. shuffled: items exchange their partners (the
+    control that breaks what pairs know). The batch is capped at the number of distinct concepts (`distinct`) or items
+    (`all`).
     """
     concepts = np.unique(data.target.concept[split.pairs_target])
     rng = np.random.default_rng(stream(seed, "pair-fraction"))
     kept = np.sort(rng.permutation(concepts)[: max(2, round(fraction * len(concepts)))])
     target = split.pairs_target[np.isin(data.target.concept[split.pairs_target], kept)]
+    concept = data.target.concept[target]
     partners: dict[int, Index] = {}
     if uses_pairs:
-        source_concept = data.source.concept[split.pairs_source]
-        mates = derangement(kept, seed) if shuffled else kept
-        partners = {int(c): split.pairs_source[source_concept == mate] for c, mate in zip(kept, mates, strict=True)}
+        partners = partners_by_concept(target, concept, split.pairs_source, data.source.concept[split.pairs_source])
+        partners = exchanged(partners, seed) if shuffled else partners
     distinct = positives == "distinct" and uses_pairs
     room = len(kept) if distinct else len(target)
-    return PairSampler(
-        target, data.target.concept[target], partners, min(batch, room), "distinct" if distinct else "all", seed
-    )
+    return PairSampler(target, concept, partners, min(batch, room), "distinct" if distinct else "all", seed)
 
 
-def derangement(items: Index, seed: int) -> Index:
-    """A permutation that leaves no item in its place: a random cycle through all of them."""
-    order = np.random.default_rng(stream(seed, "shuffled-pairs")).permutation(len(items))
-    mate = np.empty_like(items)
-    mate[order] = items[np.roll(order, 1)]
-    return mate
+def partners_by_concept(target: Index, concept: Index, source: Index, source_concept: Index) -> dict[int, Index]:
+    """For each target item, of these concepts, the source items of its concept."""
+    mates = {int(c): source[source_concept == c] for c in np.unique(concept)}
+    return {int(t): mates[int(c)] for t, c in zip(target, concept, strict=True)}
+
+
+def exchanged(partners: dict[int, Index], seed: int) -> dict[int, Index]:
+    """Partners that say nothing of the item: in as many rounds as it has partners, items exchange theirs at random.
+
+    Each item keeps its new partners for the whole run, and gets as many as it had, at most `MOST_EXCHANGED`. Chance may
+    give it a true one: were those left out, the partners would tell which concept the item is *not* of, and among few
+    classes that is much of the label. Nor do the items of a concept stay together: one concept would then stand for
+    another, and still tell them apart.
+    """
+    rng = np.random.default_rng(stream(seed, "shuffled-pairs"))
+    every, size = np.concatenate(list(partners.values())), np.array([len(own) for own in partners.values()])
+    rounds = min(MOST_EXCHANGED, int(size.max()))
+    others = np.stack([rng.permutation(len(size)) for _ in range(rounds)], axis=1)
+    dealt = every[(size.cumsum() - size)[others] + rng.integers(size[others])]
+    return {item: row[:k] for item, row, k in zip(partners, dealt, size, strict=True)}
 
 
 def draw_labels(split: Split, per_class: int | None, *, seed: int, draw: int) -> Index:

@@ -18,7 +18,7 @@ def stream(seed: int, *purpose: object) -> int:
 PURPOSES: dict[str, tuple[object, ...]] = {
     "batches": (0,),  # which items meet in a batch of distillation, and with which source items: one an epoch
     "pair-fraction": (),  # which pairs a fraction of them holds
-    "shuffled-pairs": (),  # whose source items a concept gets where pairs are shuffled
+    "shuffled-pairs": (),  # whose partners an item gets where pairs are shuffled
     "labels": (0,),  # which items are labelled: one a draw
     "student": (),  # initial weights of the student
     "teacher": (),  # initial weights of a teacher that is made in the run

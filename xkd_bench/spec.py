@@ -99,7 +99,13 @@ class RunSpec(BaseModel):
     def fields(self) -> dict[str, Any]:
         """What identifies the run, for keys: fields that came later are left out where they say what was so before."""
         later = {"init": "random", "teacher_digest": None}
-        return {k: v for k, v in self.model_dump().items() if k not in later or v != later[k]}
+        fields = {k: v for k, v in self.model_dump().items() if k not in later or v != later[k]}
+        return fields | {"pairs": self.pairing}
+
+    @property
+    def pairing(self) -> str:
+        """What keys say of the pairs. Shuffled ones once went from concept to concept: those runs are not these."""
+        return "shuffled by item" if self.pairs == "shuffled" else self.pairs
 
     def load_protocol(self) -> Protocol:
         """The protocol by this name."""

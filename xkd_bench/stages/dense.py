@@ -93,7 +93,7 @@ def _partners(run: Context, rows: Index) -> Index:
     if run.spec.pairs == "true" or not run.method.uses_pairs:
         return rows
     partners = run.sampler().partners
-    return np.array([partners[int(c)][0] for c in run.data.target.concept[rows]])
+    return np.array([partners[int(row)][0] for row in rows])
 
 
 def _frozen(run: Context, fraction: float, per_class: int | None, draw: int) -> list[Score]:

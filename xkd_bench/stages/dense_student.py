@@ -47,7 +47,7 @@ def student_fields(run: Context) -> dict[str, Any]:
         "format": FORMAT, "dense": True, "data": run.data.digest, "seed": spec.seed, "student": spec.student,
         "method": spec.method, "options": spec.options, "precision": spec.precision,
     }  # fmt: skip
-    return fields | ({"pairs": spec.pairs, "teacher": dense_teacher_key(run)} if run.method.uses_pairs else {})
+    return fields | ({"pairs": spec.pairing, "teacher": dense_teacher_key(run)} if run.method.uses_pairs else {})
 
 
 def label_free_student(run: Context, fraction: float) -> Any:

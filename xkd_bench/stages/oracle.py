@@ -36,7 +36,7 @@ from xkd_bench.losses.contrastive import cmc
 from xkd_bench.models import weights
 from xkd_bench.models.encoders import Encoder, build_encoder
 from xkd_bench.models.teachers import encode, to_float
-from xkd_bench.sampling import PairSampler
+from xkd_bench.sampling import PairSampler, partners_by_concept
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
@@ -186,9 +186,9 @@ def _sampler(run: Context, known: HeldOut, kind: Kind) -> PairSampler:
     concept = run.data.source.concept[source]
     target = target[np.isin(run.data.target.concept[target], concept)]
     found = run.data.target.concept[target]
-    partners = {int(c): source[concept == c] for c in np.unique(found)}
+    partners = partners_by_concept(target, found, source, concept)
     distinct = kind == "contrastive"
-    room = len(partners) if distinct else len(target)
+    room = len(np.unique(found)) if distinct else len(target)
     batch = min(run.budget.all.batch, room)
     if batch < 2:
         raise UsageError(f"task '{run.spec.task}' leaves {room} pairs for oracles: too few")

@@ -39,7 +39,7 @@ def student_key(run: Context, fraction: float) -> str:
     if run.init == "source":
         fields |= {"init": source_key(run)}
     if run.method.uses_pairs:
-        fields |= {"pairs": spec.pairs, "teacher": teacher_key(run), "views": run.budget.teacher_views}
+        fields |= {"pairs": spec.pairing, "teacher": teacher_key(run), "views": run.budget.teacher_views}
     return digest(fields)
 
 
