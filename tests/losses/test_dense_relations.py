@@ -8,7 +8,9 @@ from tests.losses import dense_golden, naive_dense
 from tests.losses.dense_golden import GOLDEN
 from tests.losses.test_contrastive import rotation
 from tests.losses.test_dense_features import turned
+from xkd_bench.losses.dense_pixels import pixel_rows
 from xkd_bench.losses.dense_relations import cirkd_memory, cirkd_mini_batch, skd_pair
+from xkd_bench.losses.similarity import cmd
 
 STUDENT, TEACHER = dense_golden.features()
 LABELS = dense_golden.fine_labels()
@@ -62,6 +64,17 @@ def test_memory_without_pixels_is_zero_with_a_gradient():
     value.backward()
     assert value.item() == 0
     assert s.grad.abs().max() == 0
+
+
+def test_memory_is_the_same_as_cmd_with_a_bank():
+    s, again = (STUDENT.clone().requires_grad_() for _ in range(2))
+    value = cirkd_memory(s, TEACHER, BANK, bank_valid=VALID, tau=0.3, tau_kd=2.0, chunk=5)
+    rows = [pixel_rows(f) for f in (TEACHER, again)]
+    expected = 4 * cmd(*rows, tau_t=0.6, tau_s=0.6, include_self=False, bank=BANK, bank_valid=VALID).kl
+    assert value.item() == pytest.approx(expected.item(), rel=1e-12)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(s.grad, again.grad, rtol=1e-10, atol=1e-15)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
@@ -169,3 +182,5 @@ def test_what_cannot_be_meant_is_refused():
         cirkd_memory(STUDENT, TEACHER[:, :3], BANK)
     with pytest.raises(ValueError, match="bank"):
         cirkd_memory(STUDENT, TEACHER, BANK[:, :3])
+    with pytest.raises(ValueError, match="empty bank"):
+        cirkd_memory(STUDENT, TEACHER, BANK, bank_valid=torch.zeros(7, dtype=torch.bool))

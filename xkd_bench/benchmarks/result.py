@@ -153,14 +153,14 @@ def device_of(asked: str) -> str:
 
 def measured(name: str, options: Options, folder: Path) -> tuple[Result, list[Path]]:
     """Run a benchmark with one thread (of one, CPU time on a busy machine is that of an idle one) and write what it
-    found; the result and its files."""
+    found; the result and its files. What `--quick` found goes to a folder of its own, never over what was measured."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         result = load(name)(options)
-        return result, write(result, folder, name, options)
+        return result, write(result, folder / "quick" if options.quick else folder, name, options)
     finally:
         torch.set_num_threads(before)
 

@@ -13,7 +13,7 @@ NAMES = ", ".join(name if entry.by_default else f"{name} (only by name)" for nam
 def bench(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=f"{NAMES}. All, if none is given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    quick: Annotated[bool, typer.Option("--quick", help="Seconds each, to see that they run.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Seconds each, to see that they run; to OUT/quick.")] = False,
     out: Annotated[Path, typer.Option("--out", help="Folder of the tables.")] = Path("results/benchmarks"),
 ) -> None:
     """Measure speed and memory against bare computations and other libraries, as ratios in one run.

@@ -3,13 +3,15 @@
 Features are [n, c, h, w] on one grid; see `dense_pixels` for what all share.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xkd_bench.losses.chunks import chunk_rows, over_rows
+from xkd_bench.losses.chunks import chunk_rows
+from xkd_bench.losses.contrastive import unit_rows
 from xkd_bench.losses.dense_pixels import IGNORE, check_maps, check_tau, counted, exact, pixel_rows
-from xkd_bench.losses.similarity import cmd
 
 
 def skd_pair(
@@ -67,15 +69,9 @@ def cirkd_mini_batch(
         f_s, f_t = check_maps(student, teacher, one_width=False)
         if pool:
             f_s, f_t = (F.avg_pool2d(f, 2, ceil_mode=True) for f in (f_s, f_t))
-        images = len(f_s)
-        s, t = (F.normalize(pixel_rows(f), dim=1) for f in (f_s, f_t))
-
-        def divergence(rows: slice) -> Tensor:
-            log_p, log_q = ((f[rows] @ f.T / tau).unflatten(1, (images, -1)).log_softmax(2) for f in (t, s))
-            return (log_p.exp() * (log_p - log_q)).sum()
-
-        parts = over_rows(divergence, len(s), chunk_rows(s, len(s), chunk))
-        return torch.stack(parts).sum() / (len(s) * images)
+        s, t = (unit_rows(pixel_rows(f)) for f in (f_s, f_t))
+        found = _divergence(s / tau, s, t / tau, t, len(f_s), chunk_rows(s, len(s), chunk))
+        return found / (len(s) * len(f_s))
 
 
 def cirkd_memory(
@@ -97,21 +93,63 @@ def cirkd_memory(
     student: [n, c, h, w] after the projection head (`ProjectionHead`), teacher: [n, c, h, w]; bank: [q, c], a sample of
     a `ClassQueue`; bank_valid: [q] bool, False for no candidate. Ignored pixels are no anchors. Call it once for the
     queue of pixels and once for that of regions, each with the published weight 0.1. Returns a scalar, 0 with a graph
-    where every pixel is ignored. It is CMCD's CMD in the reading `seed`, on pixels (`similarity.cmd`).
+    where every pixel is ignored. ValueError for an empty bank. It is CMCD's CMD in the reading `seed`, on pixels.
 
     Source: Yang et al. 2022, Cross-image relational knowledge distillation, eqs. (8)-(13) [CODE CIRKD rev 91d9ad4
     losses/cirkd_memory.py].
     """
     check_tau(tau, tau_kd)
     f_s, f_t = check_maps(student, teacher)
+    if bank.ndim != 2 or bank.shape[1] != f_s.shape[1]:
+        raise ValueError(f"the bank must be [q, {f_s.shape[1]}] as the features are, got {tuple(bank.shape)}")
     s, t = pixel_rows(f_s), pixel_rows(f_t)
     if labels is not None:
         counts = counted(labels, ignore, f_s).flatten()
         s, t = s[counts], t[counts]
         if not len(s):
             return (f_s * 0).sum()
+    keys = bank.detach() if bank_valid is None else bank.detach()[bank_valid]
+    if not len(keys):
+        raise ValueError("an empty bank leaves no candidates to compare: fill it first")
     heat = tau * tau_kd
-    found = cmd(
-        t, s, tau_t=heat, tau_s=heat, include_self=False, bank=bank.to(s.dtype), bank_valid=bank_valid, chunk=chunk
-    )
-    return tau_kd**2 * found.kl
+    with exact(s):
+        s, t, keys = unit_rows(s), unit_rows(t), unit_rows(keys.to(s.dtype))
+        found = _divergence(s / heat, keys, t / heat, keys, 1, chunk_rows(s, len(keys), chunk))
+        return tau_kd**2 * found / len(s)
+
+
+def _divergence(s: Tensor, s_keys: Tensor, t: Tensor, t_keys: Tensor, groups: int, chunk: int) -> Tensor:
+    """Σ over rows, and over groups of candidates, of KL( softmax(t T_gᵀ) ‖ softmax(s S_gᵀ) ), a scalar.
+
+    s: [n, d_s], t: [n, d_t]; s_keys: [q, d_s], t_keys: [q, d_t], cut into `groups` of q/groups. Gradients reach s and
+    s_keys. chunk: rows at once.
+    """
+    return _Divergence.apply(s, s_keys, t, t_keys, groups, chunk)
+
+
+class _Divergence(torch.autograd.Function):
+    """The gradient is as simple as the value, softmax(s Sᵀ) - softmax(t Tᵀ), so that both are made of one pass: nothing
+    as large as rows × candidates is kept, nor computed again."""
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor, s_keys: Tensor, t: Tensor, t_keys: Tensor, groups: int, chunk: int) -> Tensor:
+        total, to_s = s.new_zeros(()), torch.empty_like(s)
+        to_keys = torch.zeros_like(s_keys) if ctx.needs_input_grad[1] else None
+        for start in range(0, len(s), chunk):
+            part = slice(start, start + chunk)
+            log_p, log_q = (
+                (z[part] @ keys.T).unflatten(1, (groups, -1)).log_softmax(2) for z, keys in ((t, t_keys), (s, s_keys))
+            )
+            p = log_p.exp()
+            total += (log_p.sub_(log_q).mul_(p)).sum()
+            apart = log_q.exp_().sub_(p).flatten(1)
+            torch.mm(apart, s_keys, out=to_s[part])
+            if to_keys is not None:
+                to_keys.addmm_(apart.T, s[part])
+        ctx.save_for_backward(to_s, to_keys)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
+        to_s, to_keys = ctx.saved_tensors
+        return above[0] * to_s, None if to_keys is None else above[0] * to_keys, None, None, None, None
