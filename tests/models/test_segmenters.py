@@ -33,6 +33,25 @@ def test_the_output_stride_is_that_of_the_last_map():
         assert network.encode(torch.zeros(2, 3, 64, 64)).shape[-1] == 64 // stride
 
 
+@pytest.mark.parametrize("size", [(6, 8), (12, 12), (12, 13), (16, 6)])
+def test_wide_convolutions_say_the_same_of_small_maps(size):
+    decoder = build_segmenter(SMALL, 3, 4, (64, 64)).decoder
+    convs = [m for m in decoder.modules() if isinstance(m, torch.nn.Conv2d) and m.dilation[0] == 12]
+    assert [type(conv).__name__ for conv in convs] == ["_WideConv"]
+    x, again = (torch.randn(2, convs[0].in_channels, *size, requires_grad=True) for _ in range(2))
+    again.data.copy_(x.data)
+    found = convs[0](x)
+    weight = convs[0].weight.detach().clone().requires_grad_()
+    expected = torch.nn.functional.conv2d(again, weight, padding=12, dilation=12, groups=len(weight))
+    torch.testing.assert_close(found, expected)
+    for y in (found, expected):
+        y.square().sum().backward()
+    torch.testing.assert_close(x.grad, again.grad)
+    torch.testing.assert_close(convs[0].weight.grad, weight.grad)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert convs[0](x.bfloat16()).dtype == torch.bfloat16
+
+
 def test_the_same_seed_builds_the_same_network():
     states = []
     for _ in range(2):
