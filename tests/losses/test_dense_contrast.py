@@ -1,6 +1,7 @@
 """Contrast of pixels: golden value, loops, anchors, stages; and CMCD's losses on aligned pixels."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from tests.losses.dense_golden import GOLDEN, features
 from tests.losses.test_contrastive import rotation
 from xkd_bench.losses.dense_cmcd import aligned_pixels, dense_cmc, dense_cmd
 from xkd_bench.losses.dense_contrast import anchor_pixels, pixel_contrast, stage_contrast
+from xkd_bench.models.dense_adapters import PixelProjections
 
 MODALITY = torch.arange(18) % 2
 
@@ -145,6 +147,22 @@ def test_a_stage_contrasts_the_classes_of_both_branches():
         values.append(sum(draws).item() / 30)
     assert values == pytest.approx(expected, rel=0.1)
     assert stage_contrast(stages[2:], labels).item() == 0, "no class of 16 pixels has more than 100"
+
+
+def test_projecting_the_drawn_pixels_is_drawing_from_projected_maps():
+    labels = torch.arange(4).repeat_interleave(64).reshape(1, 16, 16)
+    project = PixelProjections([5, 3], 7).double()
+    branches = [[maps(1, 5, 16, 16, seed=i), maps(1, 3, 8, 8, seed=9 + i)] for i in range(2)]
+    values, gradients = [], []
+    for early in (False, True):
+        stages = list(zip(*(project(b) if early else b for b in branches), strict=True))
+        late = None if early else [partial(project.rows, stage) for stage in range(2)]
+        generator = torch.Generator().manual_seed(0)
+        value = stage_contrast(stages, labels, max_samples=20, max_views=5, generator=generator, project=late)
+        values.append(value.item())
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(value, list(project.parameters()))]))
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
 
 
 def test_stages_contrast_across_or_within_branches():

@@ -1,9 +1,10 @@
 """Contrast of labelled pixels, as ContrastiveSeg has it and CSK-Net uses it: of one branch, of two, of four stages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xkd_bench.losses.contrastive import unit_rows
@@ -49,7 +50,8 @@ def pixel_contrast(
             allowed = (modality[:, None] == modality) == (pairs == "intra")
         positive = (same & allowed).fill_diagonal_(False)
         repelled = s.masked_fill(same | ~allowed, float("-inf")).logsumexp(1, keepdim=True)
-        surprise = (torch.logaddexp(s, repelled) - s).masked_fill(~positive, 0)
+        # log(e^s + e^r) - s, as one operation; beyond the threshold it is its argument, to e^-50.
+        surprise = F.softplus(repelled - s, threshold=50).masked_fill(~positive, 0)
         friends = positive.sum(1)
         each = surprise.sum(1) / friends.clamp(min=1)
         return tau / tau_base * each.sum() / (friends > 0).sum().clamp(min=1)
@@ -102,20 +104,22 @@ def stage_contrast(
     max_views: int = 100,
     ignore: int = IGNORE,
     generator: torch.Generator | None = None,
+    project: Sequence[Callable[[Tensor], Tensor]] | None = None,
 ) -> Tensor:
     """CSK-Net-style contrast: the mean of `pixel_contrast` over the last stages of an encoder, over both branches.
 
     embeddings: for each stage the maps [n, d, h_l, w_l] of each modality (one or more), projected (`PixelProjections`);
     labels: [n, H, W]; predictions: of each modality classes [n, h, w] on any grid, for the choice of hard anchors.
     Pixels are drawn stage by stage and branch by branch (`anchor_pixels`), so that classes are shared and places need
-    not be. Returns a scalar; a stage too coarse for `max_views` adds 0.
+    not be. project: of each stage, what makes embeddings of rows [m, c_l], where the maps are not projected yet: it is
+    given the drawn pixels alone. Returns a scalar; a stage too coarse for `max_views` adds 0.
 
     Source: Wang et al. 2021 for one stage; four stages and two branches after CSK-Net, section 2.6 [RECONSTRUCTED].
     """
     if not embeddings:
         raise ValueError("contrast of stages needs at least one stage")
     losses = []
-    for maps in embeddings:
+    for stage, maps in enumerate(embeddings):
         rows, classes, modality = [], [], []
         for i, f in enumerate(maps):
             counted(labels, ignore, f)
@@ -127,6 +131,7 @@ def stage_contrast(
             rows.append(pixel_rows(f)[chosen])
             classes.append(y.flatten()[chosen])
             modality.append(torch.full_like(classes[-1], i))
-        joined = torch.cat(modality)
-        losses.append(pixel_contrast(torch.cat(rows), torch.cat(classes), tau, tau_base, modality=joined, pairs=pairs))
+        joined, z = torch.cat(modality), torch.cat(rows)
+        z = z if project is None else project[stage](z)
+        losses.append(pixel_contrast(z, torch.cat(classes), tau, tau_base, modality=joined, pairs=pairs))
     return torch.stack(losses).mean()

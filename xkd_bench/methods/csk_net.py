@@ -1,5 +1,6 @@
 """CSK-Net-style: one network of shared convolutions for both modalities, fused or alone, with the source's teacher."""
 
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -122,13 +123,14 @@ class CSKNetMethod(DenseMethod):
         o = self.options
         assert self.project is not None
         guesses = [found.logits[name].argmax(1) for name in found.maps]
-        stages = zip(*(self.project(maps[-STAGES:]) for maps in found.maps.values()), strict=True)
+        stages = zip(*(maps[-STAGES:] for maps in found.maps.values()), strict=True)
         losses = [
             stage_contrast(
                 [maps], label, guesses, tau=o.contrast_tau, tau_base=o.tau_base, pairs=o.pairs,
                 max_samples=o.max_samples // len(maps), max_views=views_on(maps[0], o.max_views),
+                project=[partial(self.project.rows, stage)],
             )
-            for maps in stages
+            for stage, maps in enumerate(stages)
         ]  # fmt: skip
         return torch.stack(losses).mean()
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -70,3 +71,8 @@ class PixelProjections(nn.ModuleList):
         if len(maps) != len(self):
             raise ValueError(f"{len(self)} maps are projected, got {len(maps)}")
         return [project(f) for project, f in zip(self, maps, strict=True)]
+
+    def rows(self, stage: int, pixels: Tensor) -> Tensor:
+        """Pixels of the map of one stage alone, [m, c_l] to [m, dim]: what `forward` makes of them."""
+        conv = self[stage]
+        return F.linear(pixels, conv.weight.flatten(1), conv.bias)  # type: ignore[operator,arg-type]
