@@ -16,7 +16,7 @@ from xkd_bench.losses.dense_logits import segmentation_loss
 from xkd_bench.losses.lix_features import arfd
 from xkd_bench.losses.lix_weights import discrepancy
 from xkd_bench.methods._dense_maps import PUBLISHED_ENTRIES, PUBLISHED_PLACES
-from xkd_bench.methods.dense import Ramp, on_grid
+from xkd_bench.methods.dense import Ramp, on_grid, outputs_of
 from xkd_bench.models.csknet_norms import ModalBatchNorm
 
 
@@ -184,6 +184,25 @@ def test_lixs_teacher_sees_both_modalities(fusion):
     alone = teacher("both", fusion).outputs(shown.source, torch.zeros_like(shown.image)).logits
     assert not torch.allclose(shown.teacher.logits, alone), "the target"
     assert torch.isfinite(loss_of(build("lix", fusion=fusion), shown))
+
+
+@pytest.mark.parametrize("fusion", ["intermediate", "late"])
+def test_to_a_fused_teacher_a_missing_modality_is_black(fusion):
+    network, shown = teacher("both", fusion), batch("lix", fusion=fusion)
+    black = torch.zeros_like
+    with torch.no_grad():
+        for given, filled in (
+            ((shown.source, None), (shown.source, black(shown.image))),
+            ((None, shown.image), (black(shown.source), shown.image)),
+        ):
+            one, two = network.outputs(*given), network.outputs(*filled)
+            assert torch.equal(one.logits, two.logits)
+            assert torch.equal(network(*given), network(*filled))
+        alone = outputs_of(network, shown.source, shown.image, "target").logits
+        assert torch.equal(alone, network.outputs(None, shown.image).logits)
+        assert torch.equal(alone, outputs_of(network, shown.source.flip(0), shown.image, "target").logits)
+    with pytest.raises(UsageError, match="no modality is given"):
+        network.outputs(None, None)
 
 
 @pytest.mark.parametrize("level", ["pixel", "element"])

@@ -41,6 +41,13 @@ def test_a_method_that_fuses_is_scored_with_each_input_and_the_teacher_with_its_
     assert "accuracy" not in text
 
 
+def test_the_teacher_of_both_modalities_is_scored_with_each_input_and_is_the_one_that_teaches_lix(tmp_path):
+    record, _ = (run(tmp_path, method=name, protocol="fine-tune") for name in ("teacher-both", "lix"))
+    assert len([f for f in (tmp_path / "artefacts" / "teachers").iterdir() if f.is_dir()]) == 1
+    assert [s["inputs"] for s in record["scores"]] == ["both", "source", "target"]
+    assert set(summarise(runner(tmp_path).store.frame([record["key"]]))["role"]) == {"reference"}
+
+
 def test_the_label_maps_that_were_predicted_of_a_few_test_images_are_kept(root):
     record = run(root, method="csk-net", protocol="fine-tune")
     shown = runner(root).store.shown(record["key"])

@@ -24,7 +24,7 @@ ONE_OF_A_KIND = (
     *("protocol", "protocol_version", "budget", "metric"),
 )
 MAY_BE_NULL = ("labels_per_class", "teacher", "provenance")
-REFERENCES = ("ssl", "pressl", "sup-ft", "teacher")
+REFERENCES = ("ssl", "pressl", "sup-ft", "teacher", "teacher-both")
 FLOOR = "random features"
 TARGET = "target"
 ROLES = ("method", "control", "reference", "floor")
@@ -70,8 +70,7 @@ def variants(df: pd.DataFrame) -> pd.DataFrame:
         for the controls, `· both inputs` or `· source input` where the network saw those, the teacher's name where it
         is not the usual one, and the student's where the table has several. `sup-ft` with `trained='head'` is an
         untrained frozen encoder: `random features`, the floor.
-    role: 'method' (under test), 'control', 'reference' (ssl, pressl, sup-ft, teacher) or 'floor': also the order of
-        rows.
+    role: 'method' (under test), 'control', 'reference' (`REFERENCES`) or 'floor': also the order of rows.
     order: int, rank of the variant in the table.
     """
     check(df)
