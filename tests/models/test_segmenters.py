@@ -33,6 +33,54 @@ def test_the_output_stride_is_that_of_the_last_map():
         assert network.encode(torch.zeros(2, 3, 64, 64)).shape[-1] == 64 // stride
 
 
+@pytest.mark.parametrize(
+    ("encoder", "widths", "strides"),
+    [
+        ("resnet18", (64, 64, 128, 256, 512), {"": 8, "-os8": 8, "-os16": 16}),
+        ("resnet101", (64, 256, 512, 1024, 2048), {"": 8}),
+    ],
+)
+def test_pspnet_sees_the_whole_encoder_at_the_published_stride(encoder, widths, strides):
+    for ending, stride in strides.items():
+        with torch.device("meta"):
+            network = build_segmenter(f"pspnet-{encoder}{ending}-aux", 3, 4, (48, 64))
+            out = network.outputs(torch.rand(2, 3, 48, 64))
+        assert network.widths == widths
+        assert out.maps[-1].shape == (2, widths[-1], 48 // stride, 64 // stride)
+        assert out.maps[-2].shape == (2, widths[-2], 48 // stride, 64 // stride)
+        assert out.logits.shape == out.auxiliary.shape == (2, 4, 48 // stride, 64 // stride)
+        joined = network.decoder.conv[0]
+        assert (joined.in_channels, joined.out_channels, joined.kernel_size) == (2 * widths[-1], 512, (3, 3))
+        assert network.classifier.kernel_size == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pspnet-resnet18-w16-aux", "pspnet-mobilenet_v2-os16-w16-aux", "pspnet-tu-mobilenetv3_small_050-w16-aux",
+        "deeplabv3-mobilenet_v2-os16-w16-aux", "deeplabv3plus-mobilenet_v2-os16-w16-aux", f"{SMALL}-aux",
+    ],
+)  # fmt: skip
+def test_every_parameter_has_a_share_in_the_loss(name):
+    torch.manual_seed(0)
+    network = build_segmenter(name, 3, 4, (32, 64))
+    out = network.outputs(torch.rand(2, 3, 32, 64))
+    (out.logits.square().mean() + out.auxiliary.square().mean()).backward()
+    assert [n for n, p in network.named_parameters() if p.grad is None] == []
+    weights = [p.grad.abs().max() for n, p in network.encoder.named_parameters() if p.ndim == 4]
+    assert min(weights) > 0
+
+
+def test_resnet101_is_the_published_teachers_encoder():
+    network = build_segmenter("deeplabv3-resnet101-os8-w16-aux", 3, 4, (32, 48)).eval()
+    assert network.widths == (64, 256, 512, 1024, 2048)
+    assert sum(p.numel() for p in network.encoder.parameters()) == 42_500_160  # torchvision's, less its classifier
+    with torch.no_grad():
+        out = network.outputs(torch.rand(1, 3, 32, 48))
+    assert out.maps[-1].shape == (1, 2048, 4, 6)
+    assert out.logits.isfinite().all()
+
+
 @pytest.mark.parametrize("size", [(6, 8), (12, 12), (12, 13), (16, 6)])
 def test_wide_convolutions_say_the_same_of_small_maps(size):
     decoder = build_segmenter(SMALL, 3, 4, (64, 64)).decoder
@@ -65,7 +113,7 @@ def test_the_same_seed_builds_the_same_network():
     [
         ("deeplab-resnet18", "unknown segmentation network 'deeplab-resnet18': did you mean"),
         ("pspnet-resnet19", "unknown encoder of a segmentation network 'resnet19': did you mean 'resnet1"),
-        ("pspnet-resnet18-os8", "an output stride is for deeplabv3 and deeplabv3plus"),
+        ("segformer-mit_b0-os8", "an output stride is for deeplabv3, deeplabv3plus, pspnet"),
         ("resnet18", "unknown segmentation network 'resnet18'"),
     ],
 )
@@ -79,3 +127,10 @@ def test_what_cannot_be_is_one_line(name, message):
 def test_images_that_a_network_cannot_take_are_one_line():
     with pytest.raises(UsageError, match=r"cannot take 3 × 30 × 50 images"):
         build_segmenter("deeplabv3plus-resnet18", 3, 4, (30, 50))
+
+
+@pytest.mark.parametrize("name", ["pspnet-densenet121", "pspnet-tu-swin_tiny_patch4_window7_224"])
+def test_an_encoder_that_cannot_be_dilated_is_one_line(name):
+    said = rf"^network '{name}' cannot take 3 × 64 × 64 images: .*(dilated|output_stride)"
+    with torch.device("meta"), pytest.raises(UsageError, match=said):
+        build_segmenter(name, 3, 4, (64, 64))

@@ -1,9 +1,9 @@
 """Segmentation networks by name: segmentation-models-pytorch's, with what distillation looks at on the way.
 
 `ARCHITECTURE-ENCODER[-osN][-wD][-aux]`: `deeplabv3plus-resnet18`, `pspnet-mobilenet_v2`, `deeplabv3-resnet101-os8-aux`,
-`segformer-mit_b0`; any encoder of that library works, timm's as `tu-NAME`. osN: output stride of the encoder (8 or 16;
-DeepLab only). wD: width of the decoder (the library's own if not given). -aux: an auxiliary head on the last map but
-one, as PSPNet has it, used in training only.
+`segformer-mit_b0`; any encoder of that library works, timm's as `tu-NAME`. osN: output stride of the encoder, 8 or 16;
+not given, it is 8 for DeepLabV3 and PSPNet, 16 for DeepLabV3+; SegFormer has none. wD: width of the decoder (the
+library's own if not given). -aux: an auxiliary head on the last map but one, as PSPNet has it, used in training only.
 """
 
 import re
@@ -13,18 +13,40 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
+from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.base.modules import Conv2dReLU
 from torch import Tensor, nn
 from torchvision.models.segmentation.fcn import FCNHead
 
 from xkd_bench.distributed import divided
 from xkd_bench.errors import UsageError, nearest
 
+
+def _pspnet(encoder: str, *, psp_out_channels: int = 512, encoder_output_stride: int = 8, **given: Any) -> Any:
+    """PSPNet as it was published: all stages, the last ones dilated, and the pyramid's maps joined by a convolution of
+    3 × 3 under a classifier of 1 × 1 [PAPER Zhao et al. 2017, section 3.2; CODE hszhao/semseg, CIRKD].
+
+    The library's ends after the third map, so that most of the encoder is never trained, and has 1 × 1 under 3 × 3.
+    """
+    network = smp.PSPNet(
+        encoder, encoder_depth=5, output_stride=encoder_output_stride, psp_out_channels=psp_out_channels,
+        psp_dropout=0.1, **given,
+    )  # fmt: skip
+    joined = 2 * network.encoder.out_channels[-1]
+    network.decoder.conv = Conv2dReLU(joined, psp_out_channels, kernel_size=3, padding=1)
+    network.segmentation_head = SegmentationHead(psp_out_channels, given["classes"], kernel_size=1)
+    network.initialize()
+    return network
+
+
 ARCHITECTURES: dict[str, tuple[Any, str]] = {
     "deeplabv3": (smp.DeepLabV3, "decoder_channels"),
     "deeplabv3plus": (smp.DeepLabV3Plus, "decoder_channels"),
-    "pspnet": (smp.PSPNet, "psp_out_channels"),
+    "pspnet": (_pspnet, "psp_out_channels"),
     "segformer": (smp.Segformer, "decoder_segmentation_channels"),
 }
+DILATED = ("deeplabv3", "deeplabv3plus", "pspnet")
+"""Those whose output stride can be chosen."""
 _NAME = re.compile(r"(?P<kind>[a-z0-9]+)-(?P<encoder>.+?)(?:-os(?P<stride>8|16))?(?:-w(?P<width>\d+))?(?P<aux>-aux)?")
 
 
@@ -120,8 +142,8 @@ def check_segmenter(name: str) -> None:
     encoder = found["encoder"]
     if not encoder.startswith("tu-") and encoder not in smp.encoders.get_encoder_names():
         raise nearest("encoder of a segmentation network", encoder, smp.encoders.get_encoder_names())
-    if found["stride"] and not kind.startswith("deeplab"):
-        raise UsageError(f"network '{name}': an output stride is for deeplabv3 and deeplabv3plus")
+    if found["stride"] and kind not in DILATED:
+        raise UsageError(f"network '{name}': an output stride is for {', '.join(DILATED)}")
 
 
 def build_segmenter(name: str, channels: int, classes: int, size: tuple[int, int]) -> Segmenter:
@@ -143,7 +165,7 @@ def build_segmenter(name: str, channels: int, classes: int, size: tuple[int, int
         segmenter.eval()
         with torch.no_grad():
             segmenter(torch.zeros(1, channels, *size))
-    except (RuntimeError, ValueError, KeyError, AssertionError) as error:
+    except (RuntimeError, ValueError, KeyError, AssertionError, TypeError) as error:
         what = f"{channels} × {size[0]} × {size[1]} images"
         raise UsageError(f"network '{name}' cannot take {what}: {str(error).splitlines()[0]}") from error
     return segmenter.train()
