@@ -219,18 +219,69 @@ def test_too_few_conditions_or_seeds_decide_nothing():
     assert "there are 0" in verdicts(conditions=conditions(1, n_seeds=2)).loc["H1-lower-bound", "missing"]
 
 
-@pytest.mark.parametrize(("bound", "said"), [(0.9, "supported"), (0.1, "refuted")])
-def test_the_bound_in_every_run(bound, said):
-    runs = pd.DataFrame(
-        {
-            "condition": list("abcde"),
-            "excess": [0.3, 0.2, 0.4, 0.25, 0.3],
-            "excess_se": 0.02,
-            "bound": [1, 1, 1, 1, bound],
-        }
-    )
-    runs.loc[4, "bound"] = bound
-    assert verdicts(bounds=runs).loc["H7", "verdict"] == said
+def bounds(n=30, seeds=3, bound=0.6, **more):
+    """Runs of n conditions with an excess risk of 0.3 and room up to 0.8, all with this bound."""
+    rows = [{"condition": f"c{i}", "seed": seed, "excess": 0.3, "excess_se": 0.02, "risk_star": 0.2, "bound": bound}
+            for i in range(n) for seed in range(seeds)]  # fmt: skip
+    return pd.DataFrame(rows).assign(**more)
+
+
+def test_the_bound_is_supported_by_bounds_that_could_have_failed():
+    found = verdicts(bounds=bounds()).loc["H7"]
+    assert found["verdict"] == "supported"
+    assert found["effect"] == pytest.approx(30)
+    assert (found["n"], found["conditions"]) == (90, 30)
+    assert "90 bounds, 90 informative" in found["data"]
+
+
+@pytest.mark.parametrize(("bound", "star"), [(6.0, 0.2), (1.0, np.nan), (0.8, 0.2), (0.81, 0.2)])
+def test_vacuous_bounds_support_nothing(bound, star):
+    """No excess risk is above 1 - R*, nor above 1 where R* is not known."""
+    found = verdicts(bounds=bounds(bound=bound, risk_star=star)).loc["H7"]
+    assert found["verdict"] == "undecided"
+    assert "90 bounds, 0 informative" in found["missing"]
+    assert "xkd-bench" not in found["missing"], "the study is there: to make it again would decide nothing"
+    assert found["fill"] == ""
+
+
+@pytest.mark.parametrize(("n", "seeds"), [(29, 3), (30, 2)])
+def test_few_informative_bounds_decide_nothing_but_say_what_is_missing(n, seeds):
+    found = verdicts(bounds=bounds(n, seeds)).loc["H7"]
+    assert found["verdict"] == "undecided"
+    assert f"{n * seeds} bounds, {n * seeds} informative" in found["missing"]
+    assert found["fill"] == "xkd-bench sweep bound-study"
+    # Vacuous ones beside them are no further evidence.
+    more = pd.concat([bounds(n, seeds), bounds(bound=6.0).assign(condition=lambda d: "v" + d["condition"])])
+    assert verdicts(bounds=more).loc["H7", "verdict"] == "undecided"
+
+
+def test_one_violation_refutes_however_few_runs_say_something():
+    few = bounds(2, 1)
+    few.loc[1, "excess"] = 0.75
+    alone = verdicts(bounds=few).loc["H7"]
+    assert (alone["verdict"], alone["n"]) == ("refuted", 2)
+    among = pd.concat([few, bounds(bound=6.0).assign(condition="v")], ignore_index=True)
+    assert verdicts(bounds=among).loc["H7", "verdict"] == "refuted"
+    assert verdicts(bounds=among).loc["H7", "p"] == alone["p"], "what cannot fail is not corrected for"
+    few.loc[1, "excess"] = 0.61  # test items explain it
+    assert verdicts(bounds=few).loc["H7", "verdict"] == "undecided"
+
+
+def test_runs_without_numbers_are_no_bounds():
+    gaps = bounds()
+    gaps.loc[0, "excess_se"] = np.nan
+    assert "89 bounds" in verdicts(bounds=gaps).loc["H7", "missing"]
+    assert "terms of the bound" in verdicts(bounds=bounds(0)).loc["H7", "missing"]
+
+
+def test_seeds_and_conditions_are_counted():
+    found = verdicts(records(seeds=4))
+    assert (found.loc["over-ssl-cmc", "n"], found.loc["over-ssl-cmc", "conditions"]) == (8, 2)
+    assert found.loc["H2-everywhere", "conditions"] == 2
+    few = verdicts(records(seeds=2))
+    assert (few.loc["over-ssl-cmc", "n"], few.loc["over-ssl-cmc", "conditions"]) == (4, 2)
+    assert few.loc["over-ssl-cmc", "fill"] == "xkd-bench sweep table1"
+    assert found.loc["over-ssl-cmc", "fill"] == "", "it is decided"
 
 
 def test_settings_in_words():

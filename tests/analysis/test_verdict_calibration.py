@@ -32,13 +32,20 @@ def verdicts(found):
 
 @pytest.mark.parametrize(("slope", "said"), [(0.5, "supported"), (-0.5, "refuted")])
 def test_theory_is_supported_where_it_holds_and_refuted_in_the_twisted_world(slope, said):
-    found = verdicts(data(slope=slope))
+    found = verdicts(data(slope=slope, loose=0.4))
     assert {found[name] for name in THEORY} == {said}
     assert found["H7"] == "supported"
 
 
-def test_a_bound_that_is_broken_is_refuted():
-    broken = data(slope=0.5)
+def test_vacuous_bounds_support_nothing():
+    found = data(slope=0.5)
+    assert (found.bounds["bound"] > found.bounds["excess"]).all()
+    assert verdicts(found)["H7"] == "undecided"
+
+
+@pytest.mark.parametrize("loose", [0.4, 1.0])
+def test_a_bound_that_is_broken_is_refuted(loose):
+    broken = data(slope=0.5, loose=loose)
     broken.bounds.loc[7, "excess"] = broken.bounds.loc[7, "bound"] + 0.2
     assert verdicts(broken)["H7"] == "refuted"
     broken.bounds.loc[7, "excess"] = broken.bounds.loc[7, "bound"] + 0.01  # test items explain it

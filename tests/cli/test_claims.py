@@ -2,10 +2,13 @@
 
 import csv
 import json
+import shlex
 
 import pytest
 
 from tests.cli.program import xkd
+
+WIDE = "import os; os.environ['COLUMNS'] = '100'"
 
 
 def test_claims_are_tested_without_any_record(loaded, tmp_path):
@@ -38,16 +41,35 @@ def test_one_paper_in_words(loaded, tmp_path):
     assert {f.name for f in (tmp_path / "claims").iterdir()} == {f"claims-af-dcd.{e}" for e in ("md", "csv", "tex")}
 
 
+def test_every_claim_has_its_name_and_the_undecided_their_commands(loaded, tmp_path):
+    ended = xkd(loaded, "claims", "--paper", "cmcd", "--out", str(tmp_path / "a b"), prelude=WIDE)
+    lines = ended.out.splitlines()
+    assert max(map(len, lines)) <= 100
+    with (tmp_path / "a b" / "claims" / "claims-cmcd.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        line = next(line for line in lines if line.startswith(f" {row['claim']} "))
+        assert line.endswith(row["verdict"])
+    below = ended.out.partition("To decide the undecided, what is missing:")[2]
+    told = below.partition("Undecided, and no command")[0].replace("\\\n", "").split("\n xkd-bench ")
+    commands = [shlex.split(part.partition("\n")[0]) for part in told]
+    assert ["sweep", "bound-study", "--out", str(tmp_path / "a b")] in commands
+    names = {name for part in told for name in part.partition("\n")[2].replace("\n", "").replace(" ", "").split(",")}
+    assert {row["claim"] for row in rows if row["kind"] == "suite"} <= names
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
         (["--paper", "cmc"], "there are cmcd, af-dcd, lix, csk-net"),
         (["--budget", "paper"], "no records of budget 'paper'"),
         (["--conditions", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["--bounds", "bounds.csv"], "bounds.csv lacks the columns seed, excess_se"),
     ],
 )
 def test_what_is_not_there_is_one_line(loaded, tmp_path, argv, said):
-    ended = xkd(loaded, "claims", *argv, "--out", str(tmp_path / "out"))
+    (tmp_path / "bounds.csv").write_text("condition,excess,bound\na,0.1,0.5\n")
+    ended = xkd(loaded, "claims", *argv, "--out", str(tmp_path / "out"), cwd=tmp_path)
     assert ended.code == 2
     assert len(ended.lines) == 1
     assert said in ended.err

@@ -60,6 +60,13 @@ def check(bounds: pd.DataFrame, terms: pd.DataFrame, level: float = 0.05) -> Che
     return Check(runs, int(runs["above"].sum()), int(runs["told"].sum()), most, least, level)
 
 
+def informative(bounds: pd.DataFrame) -> pd.Series[bool]:
+    """Which bounds an observable excess risk could have broken: those below 1 - R*, the largest excess there can be (1
+    where R*, `risk_star`, is not known). All others hold whatever happens."""
+    star = bounds["risk_star"].astype(float).fillna(0.0) if "risk_star" in bounds else 0.0
+    return bounds["bound"] < 1 - star
+
+
 def summands(terms: pd.DataFrame) -> pd.DataFrame:
     """The terms that the right-hand side sums, in its order, with `part`: what each contributes with κ = 1."""
     order = {name: i for i, name in enumerate((*SCALED, *REST))}

@@ -4,6 +4,7 @@ Statements, statistics and thresholds were fixed before any record of this suite
 their source are not the papers' own words but what their argument rests on. θ in points unless said otherwise.
 """
 
+from xkd_bench.analysis.claims_dense import dense, inference_cost, option_effect, smaller_on_transformers
 from xkd_bench.analysis.claims_printed import (
     LARGE,
     TABLE_1,
@@ -34,7 +35,7 @@ from xkd_bench.analysis.claims_printed import (
     versus,
     wider,
 )  # fmt: skip
-from xkd_bench.analysis.claims_records import FT, LE, beats, best_beats_best, dense, knowledge, no_records, pair_drop
+from xkd_bench.analysis.claims_records import FT, LE, beats, best_beats_best, knowledge, pair_drop
 from xkd_bench.analysis.claims_records import few_shot as few_shot_records
 from xkd_bench.analysis.claims_theory import bound_holds, gap_relation, in_every_scale, label_rate, teacher_width
 from xkd_bench.analysis.ledger import Claim
@@ -47,10 +48,16 @@ R_MORE, R_LESS = Region(low=0, unit=""), Region(high=0, unit="")
 EQUAL = Region(-0.01, 0.01)
 CLASSIFIED = DATASETS[:3]
 BASELINES = ("ssl", "pressl", "cmst", "cmkd", "socket")
-SWEEP_1, SWEEP_3, SWEEP_4 = ("fill: xkd-bench sweep " + name for name in ("table1", "table3", "table4"))
-SWEEP_5, PAIRS = "fill: xkd-bench sweep table5", "fill: xkd-bench sweep figure1"
+SWEEP_1, SWEEP_3, SWEEP_4, PAIRS, SWEEP_DENSE = (
+    f"xkd-bench sweep {name}" for name in ("table1", "table3", "table4", "figure1", "dense")
+)
+"""Commands that make what claims rest on; a test runs each on paper and has the claims evaluated on what it makes."""
+# What the sweep has not: a row without contrast, and a student that is a transformer.
+BESIDE_DENSE = f"{SWEEP_DENSE} && xkd-bench run --alone -t tabletop:depth -p fine-tune -m af-dcd"
+NO_CONTRAST = f"{BESIDE_DENSE} -o weight_ctr=0"
+TRANSFORMER = f"{BESIDE_DENSE} -m sup-ft --student segformer-mit_b0"
 BASES: tuple[tuple[How, str], ...] = (("printed", "as printed"), ("sampled", "given the test items"))
-STUDY = f"fill: {COMMAND}"
+STUDY = COMMAND
 
 PRINTED = [
     Claim("t2-linear", "cmcd", "published", "Table 2", "LE(δ) is CMD + LE minus SSL + LE",
@@ -217,35 +224,38 @@ CMCD = [
     *(
         Claim(f"mixing-over-{end}", "cmcd", "suite", "section 4.2, Table 5",
               f"an even mix is above {end} alone, linear", "difference", MORE,
-              beats("cmcd", end, LE), SWEEP_5)
+              beats("cmcd", end, LE), SWEEP_1)
         for end in ("cmc", "cmd")
     ),
 ]  # fmt: skip
 
 DENSE = [
     Claim("afdcd-over-student", "af-dcd", "suite", "Key results", "it is above the student without distillation",
-          "difference of mean IoU", MORE, dense("af-dcd", "sup-ft"), "fill: xkd-bench run of af-dcd on a dense task"),
+          "difference of mean IoU", MORE, dense("af-dcd", "sup-ft"), SWEEP_DENSE),
     Claim("afdcd-over-kd", "af-dcd", "suite", "Key results", "it is above logit distillation", "difference of mean IoU",
-          MORE, dense("af-dcd", "kd"), "fill: xkd-bench run of af-dcd and kd on a dense task"),
+          MORE, dense("af-dcd", "kd"), SWEEP_DENSE),
     Claim("afdcd-over-imitation", "af-dcd", "suite", "Key results", "the contrast adds 2 points to feature imitation",
           "difference of mean IoU", Region(low=2),
-          no_records("records of Af-DCD with and without its contrastive terms")),
+          option_effect("af-dcd", "weight_ctr", "with its contrast − without"), NO_CONTRAST),
     Claim("afdcd-transformers", "af-dcd", "suite", "Key results", "the gain is smaller on transformers",
-          "CNN's gain − transformer's", MORE, no_records("dense records of a CNN and of a transformer student")),
+          "CNN's gain − transformer's", MORE, smaller_on_transformers("af-dcd", "sup-ft"),
+          TRANSFORMER),
     Claim("lix-over-student", "lix", "suite", "abstract", "a teacher with geometry improves the RGB-only student",
-          "difference of mean IoU", MORE, dense("lix", "sup-ft"), "fill: xkd-bench run of lix on a dense task"),
+          "difference of mean IoU", MORE, dense("lix", "sup-ft"), SWEEP_DENSE),
     Claim("lix-over-kd", "lix", "suite", "abstract", "it is above logit distillation", "difference of mean IoU",
-          MORE, dense("lix", "kd"), "fill: xkd-bench run of lix and kd on a dense task"),
+          MORE, dense("lix", "kd"), SWEEP_DENSE),
     Claim("lix-dynamic", "lix", "suite", "abstract", "weights for each logit are above one fixed weight (DKD)",
-          "difference of mean IoU", MORE, dense("lix", "dkd"), "fill: xkd-bench run of lix and dkd on a dense task"),
+          "difference of mean IoU", MORE, dense("lix", "dkd"), SWEEP_DENSE),
     Claim("csk-over-student", "csk-net", "suite", "abstract", "with infrared alone it is above the plain network",
-          "difference of mean IoU", MORE, dense("csk-net", "sup-ft"), "fill: xkd-bench run of csk-net on a dense task"),
+          "difference of mean IoU", MORE, dense("csk-net", "sup-ft"), SWEEP_DENSE),
     Claim("csk-norms", "csk-net", "suite", "mechanism 1", "batch norms of each modality are above shared ones",
-          "difference of mean IoU", MORE, no_records("records of CSK-Net with shared batch norms")),
+          "difference of mean IoU", MORE, option_effect("csk-net", "separate_norms", "norms apart − shared"),
+          SWEEP_DENSE),
     Claim("csk-sparsity", "csk-net", "suite", "mechanism 2", "exchange without a sparsity penalty is above one with it",
-          "difference of mean IoU", MORE, no_records("records of CSK-Net with a sparsity penalty")),
+          "difference of mean IoU", MORE,
+          option_effect("csk-net", "sparsity", "without the penalty − with it", off=True), SWEEP_DENSE),
     Claim("csk-cost", "csk-net", "suite", "abstract", "inference costs no more than the plain network's",
-          "operations, ratio", Region(0, 1.01, ""), no_records("operation counts of both networks, infrared alone")),
+          "operations, ratio", Region(0, 1.01, ""), inference_cost("csk-net"), SWEEP_DENSE),
 ]  # fmt: skip
 
 CLAIMS = [*PRINTED, *CMCD, *DENSE]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,24 +97,32 @@ def mean_evidence(differences: pd.DataFrame, region: Region, what: str, note: st
     """Evidence of the mean over conditions of a difference; interval over seeds, for these conditions alone."""
     found = parts(differences)
     if found.empty:
-        return missing(f"{what}: no condition with {MIN_SEEDS} seeds of both")
+        return _too_few(differences, what)
     effect, se, df = pooled(found["mean"], found["se"], found["df"])
     tasks = found["task"].nunique()
     data = f"{what}; {tasks} task{'s' * (tasks != 1)}, {len(found)} condition{'s' * (len(found) != 1)}"
     if len(found) > 1:
         spread = f"conditions from {found['mean'].min():+.1f} to {found['mean'].max():+.1f}"
         note = "; ".join(filter(None, (spread, note)))
-    return t_evidence(effect, se, df, region, int(found["count"].sum()), "seeds", data, note)
+    evidence = t_evidence(effect, se, df, region, int(found["count"].sum()), "seeds", data, note)
+    return replace(evidence, conditions=len(found))
+
+
+def _too_few(differences: pd.DataFrame, what: str) -> Evidence:
+    """What is asked for, and how much of it there is."""
+    there = len(differences.groupby([*CELL, "teacher"])) if len(differences) else 0
+    return missing(f"{what}: no condition with {MIN_SEEDS} seeds of both", "", len(differences), there)
 
 
 def each_evidence(differences: pd.DataFrame, region: Region, what: str) -> Evidence:
     """Evidence that a difference lies in the region in every condition."""
     found = parts(differences)
     if found.empty:
-        return missing(f"{what}: no condition with {MIN_SEEDS} seeds of both")
+        return _too_few(differences, what)
     rows = found.to_dict("records")
     all_of = [t_evidence(r["mean"], r["se"], r["df"], region, int(r["count"]), "seeds", what, r["task"]) for r in rows]
-    return every(all_of, region, f"{what}; {len(rows)} condition{'s' * (len(rows) != 1)}")
+    evidence = every(all_of, region, f"{what}; {len(rows)} condition{'s' * (len(rows) != 1)}")
+    return replace(evidence, conditions=len(rows))
 
 
 def beats(method: str, reference: str, at: Setting, metric: str = "accuracy") -> Test:
@@ -204,13 +212,3 @@ def few_shot(method: str, shots: Sequence[int], trained: str, reference: str = "
         return every(found, region, f"{what} at {', '.join(map(str, shots))} labels a class")
 
     return test
-
-
-def dense(method: str, reference: str) -> Test:
-    """Mean IoU of a method minus another's."""
-    return beats(method, reference, FT, metric="mIoU")
-
-
-def no_records(what: str) -> Callable[[Data, Region], Evidence]:
-    """A statement that no record of this suite can carry yet."""
-    return lambda data, region: missing(what)

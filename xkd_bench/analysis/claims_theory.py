@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from xkd_bench.analysis import study
+from xkd_bench.analysis.bound_check import informative
 from xkd_bench.analysis.claims_records import CELL, MIN_SEEDS, Setting, mean_evidence, series
 from xkd_bench.analysis.ledger import Data, Test
 from xkd_bench.analysis.permutation import association, fisher_interval
@@ -32,7 +34,7 @@ def gap_relation(definition: str, estimator: str, protocol: str = study.PROTOCOL
         found = study.relation(data.conditions, definition, estimator, protocol)
         if len(found) < study.MIN_CONDITIONS:
             few = f"{study.MIN_CONDITIONS} conditions with {study.MIN_SEEDS} seeds; there are {len(found)}"
-            return missing(few, what)
+            return missing(few, what, len(found), len(found))
         units = study.units(found)
         out = association(units["gap"], units["gain"], units["family"], names=units["condition"].tolist())
         if np.isnan(out.r):
@@ -40,7 +42,8 @@ def gap_relation(definition: str, estimator: str, protocol: str = study.PROTOCOL
         low, high = fisher_interval(out.r, out.n - out.groups + 1)
         note = f"{out.groups} tasks; mean of {' and '.join(study.OURS)}"
         note += f"; {len(found)} conditions in {len(units)} independent units" * (len(units) < len(found))
-        return Evidence(out.r, low, high, out.p, out.n, "permutation within task", None, what, note)
+        basis = "permutation within task"
+        return Evidence(out.r, low, high, out.p, out.n, basis, None, what, note, conditions=len(found))
 
     return test
 
@@ -56,16 +59,37 @@ def in_every_scale(estimator: str, protocol: str = study.PROTOCOL) -> Test:
 
 
 def bound_holds(data: Data, region: Region) -> Evidence:
-    """In every run, the bound minus the excess risk, in points."""
-    df = data.bounds
-    if df.empty:
-        return missing("the terms of the bound for at least one run")
+    """In every run whose bound says something, the bound minus the excess risk, in points.
+
+    It rests on informative runs alone (`bound_check.informative`): a bound that no excess risk can break holds whether
+    the theorem does or not, and a verdict that only such runs support was certain before the data. Support asks for as
+    much as H1 does, `study.MIN_CONDITIONS` conditions with `study.MIN_SEEDS` seeds. A run above its bound can refute
+    alone: the claim is of every run.
+    """
+    if data.bounds.empty:
+        return missing("the terms of the bound of runs")
+    df = data.bounds[data.bounds[["excess", "excess_se", "bound"]].notna().all(axis=1)]
+    told, above = informative(df), df["excess"] > df["bound"]
+    judged = df[told | above]
+    enough = len(_with_seeds(judged))
+    what = f"bound − excess risk, κ = 1: {len(df)} bound{'s' * (len(df) != 1)}, {int(told.sum())} informative"
+    if enough < study.MIN_CONDITIONS and not above.any():
+        asked = f"{study.MIN_CONDITIONS} conditions with {study.MIN_SEEDS} seeds of informative bounds, below the "
+        asked += f"largest excess risk that there can be; there are {enough}; {what.partition(': ')[2]}"
+        made = len(_with_seeds(df)) >= study.MIN_CONDITIONS  # the same command would make such bounds again
+        return missing(asked, what, len(judged), judged["condition"].nunique(), fillable=not made)
     runs = [
         t_evidence(100 * (row["bound"] - row["excess"]), 100 * row["excess_se"], float("inf"), region, 1, "test items",
                    "", str(row["condition"]))
-        for row in df.to_dict("records")
+        for row in judged.to_dict("records")
     ]  # fmt: skip
-    return every(runs, region, f"bound − excess risk, κ = 1, {len(df)} runs")
+    return replace(every(runs, region, what), conditions=judged["condition"].nunique())
+
+
+def _with_seeds(bounds: pd.DataFrame) -> list[str]:
+    """Conditions of which runs of enough seeds are there."""
+    seeds = bounds.groupby("condition")["seed"].nunique()
+    return [str(name) for name in seeds.index[seeds >= study.MIN_SEEDS]]
 
 
 def teacher_width(method: str = "cmc") -> Test:
@@ -75,9 +99,12 @@ def teacher_width(method: str = "cmc") -> Test:
         scores = series(data, method, Setting("head"))
         found = [(names, _blocks(scores, names)) for names in WIDTHS]
         names, blocks = max(found, key=lambda pair: len(pair[1]))
+        conditions = len(blocks.groupby(level=CELL)) if len(blocks) else 0
         if len(blocks) < MIN_SEEDS:
-            return missing(f"{MIN_SEEDS} seeds of one student with three teachers of one design ({', '.join(names)})")
-        return page(blocks.to_numpy(), region, f"{method}, teachers {', '.join(names)}")
+            few = f"{MIN_SEEDS} seeds of one student with three teachers of one design ({', '.join(names)})"
+            return missing(few, n=len(blocks), conditions=conditions)
+        evidence = page(blocks.to_numpy(), region, f"{method}, teachers {', '.join(names)}")
+        return replace(evidence, conditions=conditions)
 
     return test
 

@@ -61,8 +61,10 @@ class Evidence:
     effect, low, high: θ and its interval; NaN where there is none.
     p: two-sided, of 'θ is on the region's edge', before correction; NaN where nothing was sampled (`settled` decides).
     n: units that the statement rests on. basis: what varies in the interval ('rounding', 'test items', 'seeds', ...).
+    conditions: how many conditions these units are of; 0 where there is no such thing.
     settled: the verdict of statements about printed numbers, which no sampling error touches.
-    data, note, missing: what was used; what a reader should know; what is not there yet, and how to get it.
+    data, note, missing: what was used; what a reader should know; what is not there yet.
+    fillable: whether the claim's command makes what is missing.
     """
 
     effect: float = nan
@@ -75,6 +77,8 @@ class Evidence:
     data: str = ""
     note: str = ""
     missing: str = ""
+    conditions: int = 0
+    fillable: bool = True
 
     def verdict(self, region: Region, p: float, alpha: float = 0.05) -> Verdict:
         """The verdict when p, corrected or not, is what counts."""
@@ -87,9 +91,9 @@ class Evidence:
         return "supported" if self.effect in region else "refuted"
 
 
-def missing(what: str, data: str = "") -> Evidence:
-    """No evidence yet: what is needed."""
-    return Evidence(missing=what, data=data)
+def missing(what: str, data: str = "", n: int = 0, conditions: int = 0, fillable: bool = True) -> Evidence:
+    """No evidence yet: what is needed; n, conditions: of what there is, and does not suffice."""
+    return Evidence(missing=what, data=data, n=n, conditions=conditions, fillable=fillable)
 
 
 def as_printed(effect: float, slack: float, region: Region, n: int, data: str, note: str = "") -> Evidence:
@@ -134,6 +138,7 @@ def every(parts: Sequence[Evidence], region: Region, data: str, note: str = "") 
     if len(parts) == 1:
         return replace(parts[0], data=data, note="; ".join(filter(None, (parts[0].note, note))))
     n = sum(part.n for part in parts)
+    parts = [replace(part, conditions=max(one.conditions for one in parts)) for part in parts]
     if all(part.settled for part in parts):
         order: list[Verdict] = ["supported", "undecided", "refuted"]
         verdicts = [part.settled or "undecided" for part in parts]

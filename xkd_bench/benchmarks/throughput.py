@@ -21,7 +21,6 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from protocols import Recipe, load_budget
 from xkd_bench import methods
@@ -31,6 +30,7 @@ from xkd_bench.benchmarks.distillation import TAUGHT, clock_of
 from xkd_bench.benchmarks.timing import SPREAD, Ratio, in_turns, repeated
 from xkd_bench.errors import UsageError
 from xkd_bench.methods.base import Batch, Level, Teacher
+from xkd_bench.models.cost import operations
 from xkd_bench.models.encoders import build_encoder
 from xkd_bench.registry import entries
 from xkd_bench.training import is_compiled, make_fabric, make_optimiser
@@ -132,8 +132,7 @@ def measure(row: Row) -> dict[str, Any]:
         optimiser.step()
         optimiser.zero_grad()
 
-    with FlopCounterMode(display=False) as counter:
-        step()
+    a_step = operations(step)
     if is_compiled(fabric):
         model.compile()
         step()
@@ -142,11 +141,11 @@ def measure(row: Row) -> dict[str, Any]:
     works = {"step": repeated(step, row.steps), "product": matrix_product(row.device, row.precision, n)}
     seconds = in_turns(works, row.rounds, clock=clock_of(row.device))
     rates = [row.steps * row.batch / s for s in seconds["step"]]
-    done = row.steps * counter.get_total_flops()
+    done = row.steps * a_step
     shares = [done / s / (2 * n**3 / p) for s, p in zip(seconds["step"], seconds["product"], strict=True)]
     return {
         "images_per_s": statistics.median(rates), "low": min(rates), "high": max(rates), "rounds": row.rounds,
-        "peak_mb": peak, "gflop_a_step": done / row.steps / 1e9, "share_of_peak": statistics.median(shares),
+        "peak_mb": peak, "gflop_a_step": a_step / 1e9, "share_of_peak": statistics.median(shares),
         "compiled_here": is_compiled(fabric),
     }  # fmt: skip
 

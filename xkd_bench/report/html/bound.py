@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xkd_bench.analysis import study
-from xkd_bench.analysis.bound_check import LINK, REST, SCALED, Check, check, links, loosest, summands
+from xkd_bench.analysis.bound_check import LINK, REST, SCALED, Check, check, informative, links, loosest, summands
 from xkd_bench.analysis.scores import is_random
 from xkd_bench.report.bound import NAMES, bound_plot, chain_plot, terms_plot
 from xkd_bench.report.claims import number
@@ -44,14 +44,14 @@ def bound_block(maker: Maker, bounds: pd.DataFrame, terms: pd.DataFrame) -> Bloc
         "kappa": found.kappa if np.isfinite(found.kappa) else None,
         "kappa_low": found.kappa_low if np.isfinite(found.kappa_low) else None,
     }  # fmt: skip
-    return Block("bound", TITLE, lead=_words(found), tables=tuple(tables),
+    return Block("bound", TITLE, lead=_words(found) + _failing(steps), tables=tuple(tables),
                  figures=tuple(_figures(maker, found, placed, steps, rests)), lacking=tuple(_lacking(bounds, found)),
                  commands=(study.COMMAND,), numbers=numbers)  # fmt: skip
 
 
 def _words(found: Check) -> str:
     n = len(found.runs)
-    vacuous = int((found.runs["bound"] >= 1).sum())
+    vacuous = int((~informative(found.runs)).sum())
     kappa = ""
     if np.isfinite(found.kappa):
         refuted = f"κ below {number(found.kappa_low)} is refuted" if found.kappa_low > 0 else "no κ is refuted"
@@ -61,10 +61,21 @@ def _words(found: Check) -> str:
         )
     return (
         f"Excess risk lies above the bound with κ = 1 in {found.violations} of {count(n, 'run')}, in {found.told} by "
-        f"more than test items explain (Bonferroni over runs, 5 %). In {vacuous} the bound is 1 or more "
-        "and holds whatever "
-        f"happens.{kappa} A bound that rests on proxies can fail without the theory, and hold without it."
+        f"more than test items explain (Bonferroni over runs, 5 %). In {vacuous} the bound is no less than the largest "
+        f"excess risk that there can be, and holds whatever happens.{kappa} A bound that rests on proxies can fail "
+        "without the theory, and hold without it."
     )
+
+
+def _failing(steps: pd.DataFrame) -> str:
+    """The steps of the argument that fail somewhere, in words."""
+    if steps.empty:
+        return ""
+    failing = [f"{row['note']}, in {row['fails']} of {count(int(row['runs']), 'run')}"
+               for row in steps.to_dict("records") if row["fails"]]  # fmt: skip
+    if not failing:
+        return " Every step of the argument holds in every run."
+    return f" What fails of the argument's steps: {'; '.join(failing)}."
 
 
 def _rests(runs: pd.DataFrame) -> str:
