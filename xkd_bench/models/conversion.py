@@ -47,7 +47,7 @@ PREFIXES = (
 )
 
 HEADS = re.compile(
-    r"(fc|classifier|last_linear|heads?|head_dist|pre_logits|projector|projection|projection_head|proj_head|predictor|"
+    r"(fc|classifier|aux_classifier|last_linear|heads?|head_dist|conv_head|bn2|pre_logits|projector|projection|projection_head|proj_head|predictor|"
     r"prediction_head|contrastive_head|momentum_\w+|queue|queue_ptr)(\.|$)"
 )
 
@@ -67,6 +67,20 @@ class Layout:
         return name
 
 
+def _mobilenet_v2() -> Iterator[tuple[str, str]]:
+    """timm's names of MobileNetV2 to torchvision's, which counts blocks through all stages."""
+    parts = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "conv_pwl": "2", "bn3": "3"}
+    first = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}  # it does not widen
+    count = 0
+    for stage, blocks in enumerate((1, 2, 3, 4, 3, 3, 1)):
+        for block in range(blocks):
+            count += 1
+            for name, place in (parts if stage else first).items():
+                yield rf"blocks\.{stage}\.{block}\.{name}\.", f"features.{count}.conv.{place}."
+    yield from ((r"conv_stem\.", "features.0.0."), (r"bn1\.", "features.0.1."))
+    yield from ((r"conv_head\.", "features.18.0."), (r"bn2\.", "features.18.1."))
+
+
 _BLOCK = r"net\.(\d)\.blocks\.(\d+)\."
 LAYOUTS = (
     Layout("the network's own names"),
@@ -74,6 +88,8 @@ LAYOUTS = (
         "a ResNet as torch's Sequential of its parts (lightly)",
         ((r"0\.", "conv1."), (r"1\.", "bn1."), *((rf"{4 + i}\.", f"layer{1 + i}.") for i in range(4))),
     ),
+    Layout("timm's MobileNetV2, as torchvision's", tuple(_mobilenet_v2())),
+    Layout("parts of timm's that are given one by one", ((r"(stem|stages|layers|features)\.(\d+)\.", r"\1_\2."),)),
     Layout(
         "SimCLR v2 without selective kernels (Separius/SimCLRv2-Pytorch)",
         (
@@ -121,9 +137,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers' errors have no common kind: zip, pickle, header, end of file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"weights '{path}' cannot be read (tensors alone are, no other objects): {reason}") from error
+        raise UsageError(f"weights '{path}' cannot be read: {_reason(error, path)}") from error
     return _unnest(found, path)
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """What is wrong with a file, as far as its reader's error tells."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if forbidden := re.search(r"GLOBAL (\S+)", str(error)):  # unpickling could run code of the file
+        return f"it holds objects ({forbidden[1]}) besides tensors, and tensors alone are read: save its state_dict"
+    if path.stat().st_size == 0:
+        return "it is empty"
+    kind = "a safetensors file" if path.suffix == ".safetensors" else "a file of torch.save"
+    return f"it is not {kind}, or a damaged one"  # what the unpickler says of it is a byte's number, or bad advice
 
 
 def _unnest(found: Any, path: Path) -> dict[str, Tensor]:
@@ -149,17 +176,22 @@ def load_into(network: nn.Module, path: Path, name: str) -> None:
     network.load_state_dict(convert(read_weights(path), network.state_dict(), f"weights '{path}' and {name}"))
 
 
-def convert(state: Mapping[str, Tensor], target: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+def convert(
+    state: Mapping[str, Tensor], target: Mapping[str, Tensor], what: str, *, other_channels: bool = False
+) -> dict[str, Tensor]:
     """The tensors of `target`'s names and shapes from `state`, whatever known layout it has.
 
     Heads and second encoders are left out; batch counters that conversions leave out are zero. what: names the file and
-    the network in the message of the UsageError that says what does not fit, in one line.
+    the network in the message of the UsageError that says what does not fit, in one line. other_channels: the first
+    layer may be of three channels in one and of one in the other ("replicate or sum conv1", spec section 3).
     """
     found = max(_readings(state), key=lambda reading: len(reading.keys() & target.keys()))
     found = {name: value for name, value in found.items() if name in target or not HEADS.match(name)}
     for name in target.keys() - found.keys():
         if name.endswith("num_batches_tracked"):
             found[name] = torch.zeros_like(target[name])
+    if other_channels:
+        found = {name: recoloured(value, target[name]) if name in target else value for name, value in found.items()}
     missing = [name for name in target if name not in found]
     unexpected = [name for name in found if name not in target]
     other = [name for name in target if name in found and found[name].shape != target[name].shape]
@@ -174,6 +206,18 @@ def convert(state: Mapping[str, Tensor], target: Mapping[str, Tensor], what: str
     if faults:
         raise UsageError(f"{what} do not fit: {'; '.join(faults)}")
     return found
+
+
+def recoloured(weight: Tensor, like: Tensor) -> Tensor:
+    """A first layer's weights [c, channels, h, w] for as many channels as `like` has, where one has three and the other
+    one: their sum, so that a grey image gives what it gave as three equal channels, or a third for each. Any other
+    tensor comes back as it is."""
+    if weight.ndim == like.ndim == 4 and weight.shape[:1] + weight.shape[2:] == like.shape[:1] + like.shape[2:]:
+        if (weight.shape[1], like.shape[1]) == (3, 1):
+            return weight.sum(1, keepdim=True)
+        if (weight.shape[1], like.shape[1]) == (1, 3):
+            return weight.repeat(1, 3, 1, 1) / 3
+    return weight
 
 
 def _readings(state: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:

@@ -8,6 +8,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from xkd_bench.errors import UsageError
+from xkd_bench.models.conversion import recoloured
 from xkd_bench.models.encoders import Encoder
 
 
@@ -37,12 +38,10 @@ def _fitted(student: Encoder, name: str, source: Tensor, target: Tensor, source_
     """The source's tensor in the target's shape."""
     if source.shape == target.shape:
         return source
-    others = source.shape[:1] + source.shape[2:] == target.shape[:1] + target.shape[2:]
-    if source.ndim == 4 and others and (source.shape[1], target.shape[1]) == (source_channels, student.channels):
-        if source_channels == 3 and student.channels == 1:
-            return source.sum(1, keepdim=True)
-        if source_channels == 1 and student.channels == 3:
-            return source.repeat(1, 3, 1, 1) / 3
+    if source.ndim == 4 and (source.shape[1], target.shape[1]) == (source_channels, student.channels):
+        fitted = recoloured(source, target)
+        if fitted.shape == target.shape:
+            return fitted
     if name == "backbone.pos_embed" and source.ndim == 3 and source.shape[-1] == target.shape[-1]:
         vit: Any = student.backbone
         prefix, grid = vit.num_prefix_tokens, vit.patch_embed.grid_size
