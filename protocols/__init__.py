@@ -7,6 +7,7 @@ imports nothing of the rest of the project.
 """
 
 from protocols.model import (
+    CHANGEABLE,
     Budget,
     HeadRecipe,
     Protocol,
@@ -18,6 +19,7 @@ from protocols.model import (
 )
 
 __all__ = [
+    "CHANGEABLE",
     "Budget",
     "HeadRecipe",
     "Protocol",

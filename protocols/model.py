@@ -1,6 +1,7 @@
 """Reads the protocols' TOML files and checks them."""
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
@@ -52,7 +53,10 @@ class Recipe(_Frozen):
     """How a network is optimised. `lr` is at its peak; `gamma` multiplies it at each milestone (epochs); `poly` is
     lr · (1 - step/steps)^0.9, the schedule of segmentation.
 
-    ema: keep an exponential moving average of the weights with this decay, and end with it. decay_norms: whether weight
+    clip_norm: gradients are scaled down to this norm, if theirs is larger; clip_part: of all parameters together, or of
+    `criterion` alone, those that a method has beside the student's. augmentation: `dense` shows an image at any of half
+    to twice its size, `dense-steps` at 0.5, 0.6, ... 2.0 of it, as published. ema: keep an exponential moving average
+    of the weights with this decay, and end with it. decay_norms: whether weight
     decay pulls at biases and norms too. max_steps: epochs are cut to as many as fit in, at least one (see `fitted`).
     """
 
@@ -66,7 +70,8 @@ class Recipe(_Frozen):
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    augmentation: Literal["none", "light", "simclr", "dense"]
+    clip_part: Literal["all", "criterion"] = "all"
+    augmentation: Literal["none", "light", "simclr", "dense", "dense-steps"]
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     decay_norms: bool = True
     max_steps: Positive | None = None
@@ -74,7 +79,7 @@ class Recipe(_Frozen):
     @model_serializer(mode="wrap")
     def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came later are left out at their defaults: keys of what was made before them stay as they are."""
-        later = {name: Recipe.model_fields[name].default for name in ("ema", "decay_norms", "max_steps")}
+        later = {name: Recipe.model_fields[name].default for name in ("clip_part", "ema", "decay_norms", "max_steps")}
         return {k: v for k, v in plain(self).items() if k not in later or v != later[k]}
 
     @model_validator(mode="after")
@@ -141,6 +146,24 @@ class Budget(_Frozen):
     all: Recipe
     teacher: str | None = None
 
+    def changed(self, changes: Mapping[str, Any]) -> "Budget":
+        """This budget with other values of some of `CHANGEABLE`. ValueError where a value does not fit."""
+        table = self.model_dump()
+        for name, value in changes.items():
+            *path, last = name.split(".")
+            place = table
+            for part in path:
+                place[part] = place = place[part] or {}
+            place[last] = value
+        return Budget.model_validate(table)
+
+    def value(self, name: str) -> Any:
+        """What a field of `CHANGEABLE` is; None for one of a recipe that there is none of."""
+        found: Any = self
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return list(found) if isinstance(found, tuple) else found
+
     def sizes(self) -> tuple[Any, Any]:
         """(source_size, target_size), as a task's `load` takes them: dense tasks take (height, width)."""
         return self.source_size, self.target_size
@@ -149,6 +172,13 @@ class Budget(_Frozen):
     def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """As of recipes: what came later is left out at its default."""
         return {k: v for k, v in plain(self).items() if (k, v) != ("teacher", None)}
+
+
+CHANGEABLE = (
+    *("source_size", "target_size", "max_draws", "teacher_views", "head.solver", "head.inverse_strengths"),
+    *(f"{part}.{field}" for part in ("pretrain", "distil", "all", "head.recipe") for field in Recipe.model_fields),
+)
+"""What of a budget a run may change for itself: sizes, draws and recipes. (Not its networks, which a run names.)"""
 
 
 def _read(name: str) -> dict[str, Any]:

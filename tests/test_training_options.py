@@ -147,6 +147,28 @@ def test_resumed_with_scaled_gradients_it_keeps_the_scale(tmp_path, monkeypatch)
     assert_same(in_float16(2.0**24, tmp_path / "checkpoint.pt"), whole)
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_criterions_gradients_can_be_clipped_alone(scaled):
+    class Taught(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.student, self.own = (nn.Linear(2, 1, bias=False) for _ in range(2))
+            for part in (self.student, self.own):
+                nn.init.zeros_(part.weight)
+
+        def forward(self, batch: Tensor) -> dict[str, Tensor]:
+            return {"loss": ((self.student.weight + self.own.weight) * torch.tensor([30.0, 40.0])).sum()}
+
+    plugins = [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=8.0))] if scaled else []
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=plugins)
+    fabric.launch()
+    module = Taught()
+    plan = recipe(lr=1.0, epochs=1, optimiser="sgd", clip_norm=0.5, clip_part="criterion")
+    fit(module, lambda epoch: iter(torch.zeros(1, 1)), 1, plan, seed=0, fabric=fabric, what="x")
+    assert module.student.weight[0].tolist() == pytest.approx([-30, -40])
+    assert module.own.weight[0].tolist() == pytest.approx([-0.3, -0.4], rel=1e-4)
+
+
 def test_gradients_that_are_not_finite_are_told_by_the_next_loss():
     class Root(nn.Module):
         def __init__(self) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from xkd_bench import distributed
 from xkd_bench.errors import UsageError
 
-Strength = Literal["none", "light", "simclr", "dense"]
+Strength = Literal["none", "light", "simclr", "dense", "dense-steps"]
 
 
 class Augment(nn.Module):
@@ -31,8 +31,8 @@ class Augment(nn.Module):
         super().__init__()
         self.strength = strength
         height, width = (size, size) if isinstance(size, int) else size
-        if strength == "dense":
-            raise ValueError("augmentation 'dense' moves images with their label maps: it is for dense tasks")
+        if strength.startswith("dense"):
+            raise ValueError(f"augmentation '{strength}' moves images with their label maps: it is for dense tasks")
         smallest = {"none": 1.0, "light": 0.6, "simclr": 0.3}[strength]
         crop = K.RandomResizedCrop((height, width), scale=(smallest, 1.0))
         self.geometry = K.AugmentationSequential(crop, K.RandomHorizontalFlip())

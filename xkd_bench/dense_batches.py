@@ -19,6 +19,8 @@ from xkd_bench.tasks.base import Index, TaskData
 
 SCALES = (0.5, 2.0)
 """Published: the image is shown at half to twice its size [CODE Af-DCD, CIRKD]."""
+SCALE_STEP = 0.1
+"""Published: at one of 0.5, 0.6, ... 2.0 of it [CODE Af-DCD]: augmentation `dense-steps`. `dense`: at any, ours."""
 
 Order = Callable[[int], Iterator[tuple[Index, Index]]]
 """Batches of (target rows, source rows) of an epoch, by its number."""
@@ -51,7 +53,8 @@ class DenseBatches:
 
     def __call__(self, epoch: int) -> Iterator[DenseBatch]:
         for target, source in self.order(epoch):
-            move = random_moves(len(target), self.device) if self.augmentation != "none" else None
+            step = SCALE_STEP if self.augmentation == "dense-steps" else None
+            move = random_moves(len(target), self.device, step) if self.augmentation != "none" else None
             image, rgb, label = in_shares(self._shown, torch.from_numpy(target), torch.from_numpy(source), move)
             said = in_shares(self.teacher, rgb, image) if self.teacher else None
             if self.labels == "teacher":
@@ -93,10 +96,15 @@ def in_order(rows: Index, partners: Index, batch: int, seed: int) -> tuple[Order
     return order, pieces
 
 
-def random_moves(n: int, device: torch.device) -> Tensor:
-    """[n, 2, 3] maps of output to input places in [-1, 1]: a scale, a place to look at, for half of them a mirror."""
+def random_moves(n: int, device: torch.device, step: float | None = None) -> Tensor:
+    """[n, 2, 3] maps of output to input places in [-1, 1]: a scale, a place to look at, for half of them a mirror.
+
+    step: between one scale and the next; None for any of `SCALES`.
+    """
     low, high = SCALES
     scale = low + (high - low) * torch.rand(n, device=device)
+    if step is not None:
+        scale = low + step * torch.randint(round((high - low) / step) + 1, (n,), device=device)
     room = (1 - 1 / scale).abs()  # how far the view can move before it leaves the image, or the image the view
     x, y = ((2 * torch.rand(n, device=device) - 1) * room for _ in range(2))
     mirror = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)

@@ -1,8 +1,7 @@
 """Scores segmentation networks: mean IoU by one confusion matrix over the test part, with what lies beneath it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from xkd_bench.seeds import stream
 from xkd_bench.tasks.base import Index, Split, TaskData
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""Logits [n, classes, h, w] of (source, image)."""
+"""Logits [n, classes, h, w], or maps, of (source, image)."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,8 @@ def confusion(
     per_image = []
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
-        source, image = (to_float(torch.from_numpy(m.data[part]).to(device)) for m in (data.source, data.target))
         with torch.no_grad():
-            predicted = predict(source, image).argmax(1)
+            predicted = predict(*_pair(data, part, device)).argmax(1)
         truth = torch.from_numpy(data.maps.data[part]).to(device).long()
         for one, true in zip(predicted, truth, strict=True):
             found = multiclass_confusion_matrix(one, true, classes, ignore_index=data.maps.ignore).cpu().numpy()
@@ -77,8 +75,7 @@ def shown_rows(split: Split, most: int = 8) -> Index:
 @torch.no_grad()
 def predicted(predict: Predict, data: TaskData, rows: Index, device: torch.device) -> NDArray[np.uint8]:
     """[n, h, w]: the classes of these images, at the size of their label maps."""
-    source, image = (to_float(torch.from_numpy(m.data[rows]).to(device)) for m in (data.source, data.target))
-    return predict(source, image).argmax(1).to(torch.uint8).cpu().numpy()
+    return predict(*_pair(data, rows, device)).argmax(1).to(torch.uint8).cpu().numpy()
 
 
 def scored_classes(split: Split) -> list[int]:
@@ -135,13 +132,16 @@ class PixelHead(nn.Module):
 
 
 @torch.no_grad()
-def frozen_maps(network: Any, data: TaskData, rows: Index, device: torch.device, batch: int = 32) -> Tensor:
-    """The encoder's last maps of these target images, in evaluation mode, on the CPU: [n, width, h', w']."""
-    network.to(device).eval()
-    return torch.cat([m.cpu() for m in _maps(network, data, rows, device, batch)])
-
-
-def _maps(network: Any, data: TaskData, rows: Index, device: torch.device, batch: int) -> Iterator[Tensor]:
+def frozen_maps(encode: Predict, data: TaskData, rows: Index, device: torch.device, batch: int = 32) -> Tensor:
+    """The maps that `encode` makes of (source, image) of these rows, on the CPU: [n, width, h', w']."""
+    maps = []
     for start in range(0, len(rows), batch):
-        images = torch.from_numpy(data.target.data[rows[start : start + batch]])
-        yield network.encode(to_float(images.to(device))).float()
+        part = rows[start : start + batch]
+        maps.append(encode(*_pair(data, part, device)).float().cpu())
+    return torch.cat(maps)
+
+
+def _pair(data: TaskData, rows: Index, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(source, image) of these rows, in [0, 1]."""
+    source, image = (to_float(torch.from_numpy(m.data[rows]).to(device)) for m in (data.source, data.target))
+    return source, image

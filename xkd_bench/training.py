@@ -52,7 +52,8 @@ def learning_rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int]
 def make_optimiser(module: nn.Module, recipe: Recipe, fused: bool = True) -> Optimizer:
     """recipe's optimiser at its peak learning rate, for all parameters of `module` that take a gradient.
 
-    No weight decay pulls at temperatures, nor at biases and norms if the recipe says so (`decay_norms`). fused: one
+    No weight decay pulls at temperatures, nor at what a module names as `undecayed()`, nor at biases and norms if the
+    recipe says so (`decay_norms`). fused: one
     kernel for all parameters, on CPU and GPU alike.
     """
     kinds: dict[str, Callable[..., Optimizer]] = {
@@ -68,6 +69,7 @@ def _parameter_groups(module: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
     """Parameters with and without weight decay. Biases and norms are the vectors, as in timm and OpenCLIP."""
     trained = [p for p in module.parameters() if p.requires_grad]
     spared = {id(p) for m in module.modules() if isinstance(m, Temperature) for p in m.parameters()}
+    spared |= {id(p) for m in module.modules() for p in getattr(m, "undecayed", tuple)()}
     if not recipe.decay_norms:
         spared |= {id(p) for p in trained if p.ndim < 2}
     groups: list[dict[str, Any]] = [
@@ -165,9 +167,12 @@ def fit(
             for batch in batches(epoch):
                 loss = model(batch)["loss"]
                 fabric.backward(loss)
-                if recipe.clip_norm is not None:
+                if recipe.clip_norm is not None and recipe.clip_part == "all":
                     # No error where they are not finite: a scaler leaves such a step out, and else the next loss tells.
                     fabric.clip_gradients(model, fast, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+                elif recipe.clip_norm is not None:
+                    precision.unscale_gradients(optimiser)
+                    nn.utils.clip_grad_norm_(_criterion(module), recipe.clip_norm)
                 fast.step()
                 fast.zero_grad()
                 schedule.step()
@@ -187,6 +192,13 @@ def fit(
     if average:
         average.apply()
     return history
+
+
+def _criterion(module: nn.Module) -> list[nn.Parameter]:
+    """What a method trains beside its student; nothing of a module that has none."""
+    student = getattr(module, "student", module)
+    of_student = {id(p) for p in student.parameters()}
+    return [p for p in module.parameters() if p.requires_grad and id(p) not in of_student]
 
 
 class _LossWatch:

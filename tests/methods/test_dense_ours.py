@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from protocols import Recipe
 from tests.methods.dense_toys import CHANNELS, CLASSES, SIZE, STUDENT, batch, build, loss_of, teacher, toy_networks
 from xkd_bench import methods
 from xkd_bench.errors import UsageError
@@ -16,8 +17,9 @@ from xkd_bench.losses.dense_logits import segmentation_loss
 from xkd_bench.losses.lix_features import arfd
 from xkd_bench.losses.lix_weights import discrepancy
 from xkd_bench.methods._dense_maps import PUBLISHED_ENTRIES, PUBLISHED_PLACES
-from xkd_bench.methods.dense import Ramp, on_grid, outputs_of
-from xkd_bench.models.csknet_norms import ModalBatchNorm
+from xkd_bench.methods.dense import Clock, Ramp, on_grid, outputs_of
+from xkd_bench.models.csknet_norms import ModalBatchNorm, exchange_sites
+from xkd_bench.training import make_optimiser
 
 
 def distilled(name: str, **options):
@@ -266,6 +268,67 @@ def test_csk_nets_options_are_of_its_network_and_loss(options):
         assert out["loss"] > model(batch("csk-net"))["task"]
     if options.get("channels") == "index":
         assert all(share == (0.5, 0.5) for share in student.exchanged().values())
+
+
+def test_what_begins_with_a_share_of_a_training_does_so_in_training_and_goes_on_from_a_checkpoint():
+    clock = Clock()
+    assert (clock.past(0.9), clock.past(1.0)) == (True, False), "of unknown length"
+    clock.total = 4
+    past = []
+    for _ in range(4):
+        past.append((clock.past(0.0), clock.past(0.5), clock.past(1.0)))
+        clock.tick()
+    assert past == [(True, False, False)] * 2 + [(True, True, False)] * 2
+    again = Clock().eval()
+    again.load_state_dict(clock.state_dict())
+    again.tick()
+    assert again.done == 4
+
+
+def test_csk_nets_exchange_and_contrast_begin_and_its_norms_freeze_when_they_are_told_to():
+    model = build("csk-net", exchange_from=0.5, contrast_from=0.25, freeze_norms_from=0.75)
+    model.clock.total, shown = 4, batch("csk-net")
+    norm = next(m for m in model.student.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    seen = []
+    for _ in range(4):
+        before = norm.running_mean.clone()
+        parts = model.train()(shown)
+        moved = not torch.equal(before, norm.running_mean)
+        seen.append((model.student._exchanges_now(), bool(parts["contrast"] > 0), moved))
+    assert seen == [(False, False, True), (False, True, True), (True, True, True), (True, True, False)]
+    assert all(p.grad is None for p in norm.parameters())
+    parts["loss"].backward()
+    assert norm.weight.grad.abs().sum() > 0, "the statistics are frozen, not the weights"
+
+
+def test_csk_nets_scales_have_no_weight_decay_and_other_norms_have_what_the_recipe_says():
+    recipe = Recipe(
+        optimiser="sgd", lr=0.1, weight_decay=0.1, epochs=1, batch=2, schedule="constant", augmentation="none"
+    )  # fmt: skip
+    for options, spared in (({}, True), ({"channels": "none"}, False)):
+        model = build("csk-net", **options)
+        groups = make_optimiser(model, recipe).param_groups
+        free = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}
+        sites = [norm["target"].weight for norm in exchange_sites(model.student.encoder).values()]
+        assert sites
+        assert all((id(p) in free) == spared for p in sites)
+        assert len(free) == 2 * len(sites) * spared
+
+
+def test_csk_net_made_ready_for_one_modality_has_its_own_statistics_and_leaves_the_student_as_it_was():
+    method, student = methods.get("csk-net"), build("csk-net").student.eval()
+    before = copy.deepcopy(student.state_dict())
+    target = batch("csk-net").image
+    plain, asked = (method.parse_options("csk-net", {"recalibrate": on}) for on in (False, True))
+    assert method.ready(student, "target", plain, lambda name: [target]) is student
+    assert method.ready(student, "both", asked, lambda name: [target]) is student
+    alone = method.ready(student, "target", asked, {"target": [target]}.__getitem__)
+    first = next(m for m in alone.encoder.modules() if isinstance(m, ModalBatchNorm))
+    assert (first["target"].running_mean != 0).any()
+    assert (first["source"].running_mean == 0).all()
+    assert all(torch.equal(a, b) for a, b in zip(before.values(), student.state_dict().values(), strict=True))
+    assert method.facts(student, "target") == {}
+    assert set(method.facts(student, "both")["exchanged"]) == set(exchange_sites(student.encoder))
 
 
 def test_csk_net_refuses_what_does_not_go_together():

@@ -10,7 +10,7 @@ from xkd_bench.errors import UsageError
 from xkd_bench.losses.dense_contrast import stage_contrast
 from xkd_bench.losses.dense_csknet import csknet_loss
 from xkd_bench.models.csknet import NO_EXCHANGE, CSKNet, Exchange
-from xkd_bench.models.csknet_exchange import ChannelRule
+from xkd_bench.models.csknet_exchange import ChannelRule, exchange_last, shifted
 from xkd_bench.models.csknet_norms import ModalBatchNorm
 from xkd_bench.models.dense_adapters import PixelProjections
 from xkd_bench.models.segmenters import build_segmenter
@@ -112,6 +112,32 @@ def test_exchange_happens_as_often_as_asked(probability, least, most):
         alone = network.eval().branches(source).maps["source"][0]
         always = {not torch.allclose(network.branches(source, target).maps["source"][0], alone) for _ in range(5)}
         assert always == {probability > 0}
+
+
+def test_the_asymmetric_exchange_is_around_the_last_block_of_each_stage():
+    torch.manual_seed(0)
+    plain = build_segmenter("deeplabv3plus-tu-mobilenetv3_small_050-w16", 3, CLASSES, (32, 32))
+    network = unalike(CSKNet(plain, exchange=Exchange(None, None, asymmetric=True)).double()).eval()
+    last = [m for m in network.encoder.modules() if m._forward_pre_hooks]
+    assert last
+    given, made = {}, {}
+    for i, block in enumerate(last):
+        # The first forward hook, so that it sees what the block itself makes.
+        block.register_forward_hook(lambda _, x, y, i=i: given.update({i: (x[0], y)}), prepend=True)
+        block.register_forward_hook(lambda _, x, y, i=i: made.update({i: y}))
+    source, target = images()
+    with torch.no_grad():
+        both = network(source, target)
+    for i, (x, y) in given.items():
+        (x_a, x_b), (y_a, y_b) = x.chunk(2), y.chunk(2)
+        expected = exchange_last(y_a + shifted(x_b), y_b + shifted(x_a))
+        assert torch.allclose(made[i], torch.cat(expected), atol=1e-6)
+    with torch.no_grad():
+        assert not torch.allclose(both, network(source, source))
+        assert torch.allclose(network(None, target), network.plain("target")(target), atol=1e-6)
+    assert not any(m._forward_pre_hooks for m in network.plain("target").modules())
+    with pytest.raises(UsageError, match="has no asymmetric exchange"):
+        make(Exchange(None, None, asymmetric=True))
 
 
 def test_the_streams_come_back_after_an_error():

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from xkd_bench.errors import UsageError
-from xkd_bench.models.csknet_exchange import ChannelRule, exchange_channels, exchange_columns, sparsity
+from xkd_bench.models.csknet_exchange import (
+    ChannelRule,
+    exchange_channels,
+    exchange_columns,
+    exchange_last,
+    shifted,
+    sparsity,
+)
 from xkd_bench.models.csknet_gsu import FrequencyUnit, GatedUnit, MeanUnit, split_frequencies
 from xkd_bench.models.dense_adapters import MaskedGenerator, PixelProjections, ProjectionHead, aligner
 
@@ -83,6 +90,21 @@ def test_gradients_follow_what_was_exchanged():
     assert x_a.grad[..., ::2].abs().max() == 0
     assert x_b.grad[..., 1::2].abs().max() == 0
     assert (x_b.grad[..., ::2] == 1).all()
+
+
+@pytest.mark.parametrize("channels", [3, 5, 12])
+def test_the_last_channels_are_swapped_and_the_kept_ones_can_be_moved(channels):
+    a, b = torch.randn(2, 2, channels, 4, 5)
+    kept = channels // 5 * 4
+    x, y = exchange_last(a, b)
+    assert torch.equal(x, torch.cat((a[:, :kept], b[:, kept:]), 1))
+    assert all(torch.equal(one, two) for one, two in zip(exchange_last(x, y), (a, b), strict=True))
+    moved, nothing = shifted(a), torch.zeros_like(a)
+    for i, (axis, by) in enumerate(((2, 1), (3, 1), (3, -1), (2, -1))):
+        mine = slice(i * (channels // 5), (i + 1) * (channels // 5))
+        n = a.shape[axis] - 1
+        nothing[:, mine].narrow(axis, max(by, 0), n).copy_(a[:, mine].narrow(axis, max(-by, 0), n))
+    assert torch.equal(moved, nothing)
 
 
 def test_the_penalty_presses_different_halves():

@@ -7,7 +7,7 @@ import torch
 from protocols import Recipe
 from tests.runs import context, runner
 from tests.toy_dense import CLASSES, ToyDenseData
-from xkd_bench.dense_batches import DenseBatches, in_order, moved_labels, random_moves, shown
+from xkd_bench.dense_batches import SCALE_STEP, DenseBatches, in_order, moved_labels, random_moves, shown
 from xkd_bench.errors import UsageError
 from xkd_bench.methods.dense import Supervised, supervised
 from xkd_bench.models.segmenters import Segmentation, build_segmenter
@@ -88,6 +88,20 @@ def test_labels_move_as_images_do(data):
     assert (moved == 255).any(), "what lies beyond the image, and what was not labelled, counts for nothing"
     still = torch.eye(2, 3).expand(16, 2, 3)
     assert torch.equal(moved_labels(label, still), label)
+
+
+def test_scales_are_any_or_in_steps_of_a_tenth_as_published():
+    torch.manual_seed(0)
+    cpu = torch.device("cpu")
+    steps = 1 / random_moves(4000, cpu, SCALE_STEP)[:, 1, 1]
+    tenths, counts = (10 * steps).round().unique(return_counts=True)
+    assert torch.allclose(10 * steps, (10 * steps).round(), atol=1e-4)
+    assert tenths.tolist() == list(range(5, 21))
+    assert counts.min() > 0.7 * 4000 / 16
+    free = 1 / random_moves(4000, cpu)[:, 1, 1]
+    assert len(free.unique()) > 3000
+    assert 0.5 <= free.min() < 0.51
+    assert 1.99 < free.max() <= 2.0
 
 
 def test_draws_of_images_are_nested_and_show_each_class_often_enough(data):

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from tests.runs import runner
 from tests.stages.test_dense import fields, run
 from xkd_bench.analysis.compare import gains, summarise
 from xkd_bench.cli.shared import publish
 from xkd_bench.errors import UsageError
+from xkd_bench.report.record import record_view
 from xkd_bench.report.tables import markdown
 from xkd_bench.spec import RunSpec
 from xkd_bench.suite.comparison import comparison
@@ -25,6 +27,13 @@ def root(tmp_path_factory):
 def test_a_method_that_fuses_is_scored_with_each_input_and_the_teacher_with_its_own(root):
     records = [run(root, method=name, protocol="fine-tune") for name in ("csk-net", "teacher", "sup-ft")]
     assert [s["inputs"] for s in records[0]["scores"]] == ["target", "both", "source"]
+    exchanged = [s["details"].get("exchanged") for s in records[0]["scores"]]
+    assert exchanged[0] is exchanged[2] is None, "alone there is nobody to exchange with"
+    assert all(0 <= share <= 0.1 for shares in exchanged[1].values() for share in shares)
+    printed = Console(record=True, width=200)
+    printed.print(record_view(records[0]))
+    text = printed.export_text()
+    assert all(layer in text for layer in exchanged[1])
     assert [s["inputs"] for s in records[1]["scores"]] == ["source"]
     teachers = [f for f in (root / "artefacts" / "teachers").iterdir() if f.is_dir()]
     assert len(teachers) == 1, "the teacher that is scored is the one that teaches"
@@ -46,6 +55,14 @@ def test_the_teacher_of_both_modalities_is_scored_with_each_input_and_is_the_one
     assert len([f for f in (tmp_path / "artefacts" / "teachers").iterdir() if f.is_dir()]) == 1
     assert [s["inputs"] for s in record["scores"]] == ["both", "source", "target"]
     assert set(summarise(runner(tmp_path).store.frame([record["key"]]))["role"]) == {"reference"}
+
+
+def test_the_frozen_encoder_that_fuses_has_a_head_for_each_input(root):
+    record = run(root, method="csk-net", protocol="linear-eval", options={"recalibrate": True})
+    assert [s["inputs"] for s in record["scores"]] == ["target", "both", "source"]
+    worth = runner(root).store.correct(record["key"])
+    assert not np.array_equal(worth[0], worth[1])
+    assert not np.array_equal(worth[0], worth[2])
 
 
 def test_the_label_maps_that_were_predicted_of_a_few_test_images_are_kept(root):

@@ -76,6 +76,27 @@ def parse_options(given: Sequence[str]) -> dict[str, str]:
     return options
 
 
+def parse_value(text: str) -> Any:
+    """A number, a list, true ... as TOML has them, or else the text itself."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def parse_recipe(given: Sequence[str]) -> dict[str, Any]:
+    """Changes of a budget from the words of --recipe."""
+    changes = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--recipe {text}: a change is FIELD=VALUE, such as --recipe distil.ema=0.999")
+        changes[name.strip()] = parse_value(value)
+    return changes
+
+
 def parse_seeds(text: str | None, budget: str) -> list[int]:
     """The seeds that --seeds names: so many, or these; the budget's where it is not given."""
     from protocols import budget_names, load_budget

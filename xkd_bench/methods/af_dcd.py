@@ -33,8 +33,12 @@ _OF_PRESET = {
 
 
 class AfDCDOptions(Options):
-    """preset: the released settings of a data set, which every option that is not given takes; the defaults are those
-    of the released command line.
+    """preset: the released settings of a data set, which every option that is not given takes: weight_kd, weight_fd,
+    weight_ctr, temperature, tau, distance, negatives, groups, patch, pool, mask, ratio, generator. The defaults are
+    those of the released command line. A preset does not touch the training. Budget `paper` has the released one, with
+    40,000 steps and crops of 512 × 512; what differs is to be asked for by `--recipe`: source_size and target_size
+    ([512,1024] of Cityscapes, [360,360] of CamVid), all.max_steps=80000 (COCO-Stuff; and pretrain.max_steps), and, of
+    all data sets, all.clip_norm=15 with all.clip_part=criterion.
 
     weight_kd, weight_fd, weight_ctr: of logits' KD (at `temperature`), reconstruction and contrast. variant: `omni`,
     `spatial` or `channel` contrast, or the sum of the latter two, `spatial+channel`. tau, distance, negatives (of
@@ -76,7 +80,7 @@ class AfDCDOptions(Options):
 
 class AfDCD(DenseMethod):
     """Fan et al. 2023. The maps are the encoders' last, before the decoder. Its recipe also clips the gradient of the
-    generator's parameters alone; here the budget's clip, if any, is on all."""
+    generator's parameters alone, which a run has to ask for (see the options)."""
 
     provenance = "[CODE OSVAI/Af-DCD losses/ocmgd.py] masked reconstruction and dense contrast"
     options_type: ClassVar[type[Options]] = AfDCDOptions

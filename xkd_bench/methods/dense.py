@@ -1,6 +1,7 @@
 """The contract of dense methods: what they add to segmentation with labels, or do without any."""
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -84,6 +85,41 @@ class DenseMethod(Method):
     ) -> nn.Module:
         """The student's network, freshly initialised. channels: of source and target; size: (height, width)."""
         return build_segmenter(name, channels[1], classes, size)
+
+    @classmethod
+    def ready(cls, student: Any, inputs: Inputs, options: Any, images: "Images") -> Any:
+        """The network that is scored with these inputs: the trained student, or a copy made ready for them."""
+        return student
+
+    @classmethod
+    def facts(cls, student: Any, inputs: Inputs) -> dict[str, Any]:
+        """What else a record should say of the network that was scored with these inputs; JSON-able."""
+        return {}
+
+
+Images = Callable[[Literal["source", "target"]], Iterable[Tensor]]
+"""Images of train of a modality, as they are, in batches [n, c, h, w]: no labels, no pairs."""
+
+
+class Clock(nn.Module):
+    """How far a training is: what begins or ends with a share of it asks. The stage that trains sets `total`, the steps
+    in all; the steps done are in a buffer, so that a resumed training goes on where it was."""
+
+    done: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total: int | None = None
+        self.register_buffer("done", torch.zeros((), dtype=torch.long))
+
+    def past(self, share: float) -> bool:
+        """Whether this share of the steps is done; a training of unknown length is past all but its end."""
+        return share < 1 if self.total is None else int(self.done) >= share * self.total
+
+    def tick(self) -> None:
+        """One more step is done; in evaluation there are none."""
+        if self.training:
+            self.done += 1
 
 
 class Ramp(nn.Module):

@@ -18,6 +18,7 @@ from xkd_bench.errors import UsageError
 from xkd_bench.models.csknet_exchange import ChannelRule
 from xkd_bench.models.csknet_gsu import UNITS
 from xkd_bench.models.csknet_norms import (
+    AsymmetricExchange,
     ColumnExchange,
     ModalBatchNorm,
     Streams,
@@ -35,7 +36,8 @@ class Exchange:
     """What the branches exchange when both are there.
 
     channels: a rule, after the last but one norm of each block; None: no channels. columns: swap every such column
-    after each of the last `late` stages; None: no columns. probability: of a training step that exchanges at all; in
+    after each of the last `late` stages; None: no columns. asymmetric: AsymFusion's exchange around the last block of
+    each stage that has two or more. probability: of a training step that exchanges at all; in
     evaluation fused features are exchanged whenever it is above 0.
 
     Which share, step and stages CSK-Net has is not known ("later" ones): all [RECONSTRUCTED].
@@ -44,6 +46,7 @@ class Exchange:
     channels: ChannelRule | None = field(default_factory=ChannelRule)
     columns: int | None = 2
     late: int = 2
+    asymmetric: bool = False
     probability: float = 1.0
 
     def __post_init__(self) -> None:
@@ -63,12 +66,14 @@ class Branches:
     """What a step needs of each modality that was there, and of "fused" where both were.
 
     logits: [n, k, h', w'] and decoded: [n, c, h', w'], on the decoder's grid. maps: of the encoder's stages, early to
-    late, of each modality. The last four are those whose pixels are contrasted.
+    late, of each modality. The last four are those whose pixels are contrasted. auxiliary: logits of each modality's
+    auxiliary head, in training, where the network has them.
     """
 
     logits: dict[str, Tensor]
     decoded: dict[str, Tensor]
     maps: dict[str, tuple[Tensor, ...]]
+    auxiliary: dict[str, Tensor] = field(default_factory=dict)
 
 
 class CSKNet(nn.Module):
@@ -76,19 +81,22 @@ class CSKNet(nn.Module):
 
     plain: a network for one modality, whose parts are taken over: the encoder becomes the shared one (each modality
     starts from copies of its batch norms [CODE CEN]), decoder and classifier are copied for each modality, and a
-    further copy of the classifier reads the fused features. exchange: None for the default one, `NO_EXCHANGE` for none.
-    unit: "freq", "gmu" or "mean" (none) joins the branches. separate: False leaves one set of batch norms for both, for
-    comparison. Images of one channel are repeated to the network's.
+    further copy of the classifier reads the fused features; an auxiliary head, which sees a branch before fusion, is
+    copied for each modality. exchange: None for the default one, `NO_EXCHANGE` for none. unit: "freq", "gmu" or "mean"
+    (none) joins the branches. separate: False leaves one set of batch norms for both, for comparison. Images of one
+    channel are repeated to the network's.
 
     `forward(source, target)` gives logits at the size of the images: fused, or of the one modality where the other is
-    None, which then runs alone, without exchange and unit. `branches` gives what training needs. Give γ no weight decay
-    (`scales`), or the exchange follows the decay.
+    None, which then runs alone, without exchange and unit. `branches` gives what training needs. Where channels are
+    exchanged by their scales γ, these have no weight decay (`undecayed`), or the exchange would follow the decay.
+    `begun` is False while a training has no exchange yet.
 
     Source: CSK-Net (Sikdar et al. 2023): shared convolutions and separate norms, exchange without sparsity, individual
     decoders, gated spectral unit are its components [SEED]; how they are built is [RECONSTRUCTED]: "CSK-Net-style".
     """
 
     modalities = ("source", "target")
+    begun = True
 
     def __init__(
         self, plain: Segmenter, *, exchange: Exchange | None = None, unit: str = "freq", separate: bool = True
@@ -105,6 +113,8 @@ class CSKNet(nn.Module):
         self.streams = separate_norms(self.encoder, self.modalities) if separate else Streams(self.modalities)
         self.decoders = nn.ModuleDict({name: deepcopy(plain.decoder) for name in self.modalities})
         self.classifiers = nn.ModuleDict({name: deepcopy(plain.classifier) for name in (*self.modalities, "fused")})
+        heads = {name: deepcopy(plain.auxiliary) for name in self.modalities if plain.auxiliary is not None}
+        self.auxiliaries = nn.ModuleDict(heads)
         self.unit = UNITS[unit](plain.decoded_width)
         self._place_exchange()
 
@@ -117,16 +127,34 @@ class CSKNet(nn.Module):
                 )
             for norm in sites.values():
                 norm.rule = self.exchange.channels
+        makers = map_modules(self.encoder, self.channels) if self.exchange.columns or self.exchange.asymmetric else []
         if self.exchange.columns is not None:
-            makers = map_modules(self.encoder, self.channels)
             for stage in self.stages[-self.exchange.late :]:
                 if (maker := makers[stage]) is None:
                     raise UsageError(f"no module of '{self.name}' gives its map {stage}: it cannot exchange columns")
                 maker.register_forward_hook(ColumnExchange(self.streams, self.exchange.columns))
+        if self.exchange.asymmetric:
+            stages = [makers[stage] for stage in self.stages]
+            blocks = [stage[-1] for stage in stages if isinstance(stage, nn.Sequential) and len(stage) > 1]
+            if not blocks:
+                raise UsageError(f"no stage of '{self.name}' is a row of blocks: it has no asymmetric exchange")
+            for block in blocks:
+                AsymmetricExchange(self.streams).place(block)
 
     @divided
     def branches(self, source: Tensor | None = None, target: Tensor | None = None) -> Branches:
         """What the network says of images [n, c, h, w] in [0, 1] of either modality, or of pairs."""
+        features = self.features(source, target)
+        decoded = {name: self.decoders[name](list(maps)) for name, maps in features.items()}
+        if len(decoded) == 2:
+            decoded["fused"] = self.unit(*decoded.values())
+        logits = {name: self.classifiers[name](d) for name, d in decoded.items()}
+        maps = {name: tuple(f[i] for i in self.stages) for name, f in features.items()}
+        heads = [name for name in maps if name in self.auxiliaries and self.training]
+        return Branches(logits, decoded, maps, {name: self.auxiliaries[name](maps[name][-2]) for name in heads})
+
+    def features(self, source: Tensor | None, target: Tensor | None) -> dict[str, tuple[Tensor, ...]]:
+        """Every map that the encoder gives of each modality that is there, after the exchange where both are."""
         inputs = {name: x for name, x in zip(self.modalities, (source, target), strict=True) if x is not None}
         if not inputs:
             raise UsageError("no modality is given: at least one is needed")
@@ -135,12 +163,7 @@ class CSKNet(nn.Module):
         with self.streams.of(*inputs, exchange=len(inputs) == 2 and self._exchanges_now()):
             stacked = torch.cat([self._centred(x) for x in inputs.values()])
             found = [self.streams.split(f) for f in self.encoder(stacked)]
-        features = dict(zip(inputs, zip(*found, strict=True), strict=True))
-        decoded = {name: self.decoders[name](list(maps)) for name, maps in features.items()}
-        if len(decoded) == 2:
-            decoded["fused"] = self.unit(*decoded.values())
-        logits = {name: self.classifiers[name](d) for name, d in decoded.items()}
-        return Branches(logits, decoded, {name: tuple(f[i] for i in self.stages) for name, f in features.items()})
+        return dict(zip(inputs, zip(*found, strict=True), strict=True))
 
     def outputs(self, source: Tensor | None = None, target: Tensor | None = None) -> Segmentation:
         """Fused logits, or those of the one modality there is; the maps are the target's where it is there."""
@@ -157,13 +180,16 @@ class CSKNet(nn.Module):
 
     def _exchanges_now(self) -> bool:
         p = self.exchange.probability
-        return p > 0 and (not self.training or p == 1 or bool(torch.rand(()) < p))
+        if not self.training or p == 0:
+            return p > 0
+        return self.begun and (p == 1 or bool(torch.rand(()) < p))
 
     def _centred(self, x: Tensor) -> Tensor:
         return (x.expand(-1, self.channels, -1, -1) if x.shape[1] == 1 else x) * 2 - 1
 
     def plain(self, modality: str) -> Segmenter:
-        """A copy for one modality alone: the network to deploy where the other is missing. Same values as `forward`."""
+        """A copy for one modality alone: the network to deploy where the other is missing, without an auxiliary head,
+        which training alone needs. Same values as `forward`."""
         if modality not in self.modalities:
             raise UsageError(f"unknown modality '{modality}': known: {', '.join(self.modalities)}")
         parts = SimpleNamespace(
@@ -184,9 +210,12 @@ class CSKNet(nn.Module):
         recalibrate(self, norms, lambda x: self.branches(**{modality: x}), batches)
 
     def scales(self) -> list[tuple[Tensor, Tensor]]:
-        """(γ of the source, γ of the target) of each layer that exchanges channels: for `sparsity`, and to spare them
-        from weight decay."""
+        """(γ of the source, γ of the target) of each layer that exchanges channels: for `sparsity`."""
         return [norm.scales(self.modalities) for norm in self._sites().values()]
+
+    def undecayed(self) -> list[Tensor]:
+        """Parameters that no weight decay may pull at, whatever the recipe."""
+        return [scale for pair in self.scales() for scale in pair]
 
     def exchanged(self) -> Mapping[str, tuple[float, float]]:
         """The share of channels that each layer now replaces in the source and in the target, to be logged."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xkd_bench.errors import UsageError
@@ -86,6 +87,28 @@ def exchange_columns(x_a: Tensor, x_b: Tensor, step: int = 2) -> tuple[Tensor, T
         raise ValueError(f"maps of one shape are needed, got {tuple(x_a.shape)} and {tuple(x_b.shape)}")
     swapped = torch.arange(x_a.shape[3], device=x_a.device) % step == 0
     return torch.where(swapped, x_b, x_a), torch.where(swapped, x_a, x_b)
+
+
+def exchange_last(x_a: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two maps [n, c, h, w] whose last c - 4 ⌊c/5⌋ channels are swapped. Twice, it is the identity.
+
+    Source: Wang et al. 2020, Learning deep multimodal feature representation with asymmetric multi-layer fusion
+    [CODE AsymFusion models/model.py].
+    """
+    last = torch.arange(x_a.shape[1], device=x_a.device) >= x_a.shape[1] // 5 * 4
+    return exchange_channels(x_a, x_b, last, last)
+
+
+def shifted(x: Tensor) -> Tensor:
+    """A map [n, c, h, w] whose channels that `exchange_last` keeps are moved by one place, a quarter of them each down,
+    right, left and up, with 0 for what lay outside; the other channels are 0. Source: as of `exchange_last`."""
+    width, (h, w) = x.shape[1] // 5, x.shape[-2:]
+    wide = F.pad(x, (1, 1, 1, 1))
+    moved = [
+        wide[:, i * width : (i + 1) * width, down : down + h, right : right + w]
+        for i, (down, right) in enumerate(((0, 1), (1, 0), (1, 2), (2, 1)))
+    ]
+    return torch.cat((*moved, torch.zeros_like(x[:, 4 * width :])), 1)
 
 
 def sparsity(scales: Iterable[tuple[Tensor, Tensor]]) -> Tensor:

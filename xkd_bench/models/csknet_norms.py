@@ -15,7 +15,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.mobilenetv2 import InvertedResidual
 
 from xkd_bench.errors import UsageError
-from xkd_bench.models.csknet_exchange import ChannelRule, exchange_channels, exchange_columns
+from xkd_bench.models.csknet_exchange import (
+    ChannelRule,
+    exchange_channels,
+    exchange_columns,
+    exchange_last,
+    shifted,
+)
 
 
 class Streams:
@@ -99,6 +105,39 @@ class ColumnExchange:
         return torch.cat(exchange_columns(a, b, self.step))
 
 
+class AsymmetricExchange:
+    """Hooks around a block that keeps the shape of its input: what it is given has its last channels swapped; to what
+    it gives, the other modality's kept channels, moved by a place, are added, and its last channels are swapped back.
+
+    Source: Wang et al. 2020 [CODE AsymFusion models/model.py], where it is around the middle convolution of the last
+    bottleneck of each stage; around that whole block here [RECONSTRUCTED], for blocks of any kind.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+
+    def place(self, block: nn.Module) -> None:
+        block.register_forward_pre_hook(self.before)
+        block.register_forward_hook(self.after)
+
+    def _idle(self) -> bool:
+        return not self.streams.exchanging or len(self.streams.active) != 2
+
+    def before(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if self._idle():
+            return None
+        a, b = self.streams.split(inputs[0])
+        return (torch.cat(exchange_last(a, b)), *inputs[1:])
+
+    def after(self, _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if self._idle():
+            return output
+        if output.shape != inputs[0].shape:
+            raise UsageError("the last block of a stage changes the shape of its map: no asymmetric exchange around it")
+        (in_a, in_b), (out_a, out_b) = self.streams.split(inputs[0]), self.streams.split(output)
+        return torch.cat(exchange_last(out_a + shifted(in_b), out_b + shifted(in_a)))
+
+
 def separate_norms(network: nn.Module, modalities: Sequence[str] = ("source", "target")) -> Streams:
     """Give each modality its own batch norms, in place. Returns what selects the modality (at first the first).
 
@@ -124,9 +163,10 @@ def plain_network(network: nn.Module, modality: str) -> nn.Module:
     """A copy for one modality alone, as if nothing had been separated: its batch norms, no exchange."""
     plain = deepcopy(network)
     for module in list(plain.modules()):
-        for key, hook in list(module._forward_hooks.items()):
-            if isinstance(hook, ColumnExchange):
-                del module._forward_hooks[key]
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for key, hook in list(hooks.items()):
+                if isinstance(getattr(hook, "__self__", hook), (ColumnExchange, AsymmetricExchange)):
+                    del hooks[key]
         for name, child in list(module.named_children()):
             if isinstance(child, ModalBatchNorm):
                 setattr(module, name, child[modality])

@@ -7,6 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from xkd_bench.report.networks import used_words
+
 
 def record_view(record: dict[str, Any]) -> RenderableType:
     """What was run, on what and with what; then accuracy in points for each setting, with every draw."""
@@ -19,6 +21,7 @@ def record_view(record: dict[str, Any]) -> RenderableType:
         "method": f"{spec['method']} ({options}) {record['provenance']}",
         "teacher": f"{spec['teacher']}, pairs {spec['pairs']}",
         "student": f"{spec['student']}, batch {record['batch']}, seed {spec['seed']}",
+        **{f"network {i}": used_words(used) for i, used in enumerate(record.get("networks", []), 1)},
         "protocol": f"{spec['protocol']} version {record['protocol']['version']}, budget {spec['budget']}",
         "took": f"{record['seconds']:.0f} s on {environment['device']}, {environment['threads']} threads",
         "with": "Python "
@@ -31,7 +34,8 @@ def record_view(record: dict[str, Any]) -> RenderableType:
     head.add_column()
     for name, text in facts.items():
         head.add_row(name, Text(text))
-    return Group(head, Text(), _scores(record["scores"]))
+    exchanged = next((s["details"]["exchanged"] for s in record["scores"] if "exchanged" in s.get("details", {})), {})
+    return Group(head, Text(), _scores(record["scores"]), *([Text(), _exchanged(exchanged)] if exchanged else []))
 
 
 def record_list(records: list[dict[str, Any]]) -> Table:
@@ -45,6 +49,14 @@ def record_list(records: list[dict[str, Any]]) -> Table:
         score = f"{100 * mean(s['value'] for s in record['scores'] if s.get('inputs') == first):.1f}"
         names = (spec["task"], spec["protocol"], spec["budget"], method, spec["teacher"], spec["pairs"])
         table.add_row(record["key"][:8], *names, str(spec["seed"]), score)
+    return table
+
+
+def _exchanged(shares: dict[str, list[float]]) -> Table:
+    """Of a network whose branches exchange channels, what share of them each layer replaces by the other's."""
+    table = Table("channels exchanged after", "in the source", "in the target", box=None, header_style="bold")
+    for layer, (source, target) in shares.items():
+        table.add_row(layer, f"{source:.1%}", f"{target:.1%}")
     return table
 
 

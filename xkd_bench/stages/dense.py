@@ -5,7 +5,8 @@ were published. Before linear evaluation the student learns from pairs without l
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from protocols import Recipe
 from xkd_bench.batches import LabelledBatches
 from xkd_bench.dense_batches import DenseBatches, in_order
 from xkd_bench.evaluation import Score
 from xkd_bench.methods.dense import DenseMethod, Inputs, outputs_of
 from xkd_bench.models.segmenters import enlarged
+from xkd_bench.models.teachers import to_float
 from xkd_bench.seeds import stream
 from xkd_bench.segmentation import (
     Confusion,
     PixelHead,
+    Predict,
     confusion,
     draw_images,
     frozen_maps,
@@ -70,8 +74,8 @@ def _whole(run: Context, fraction: float, per_class: int | None, draw: int) -> l
             network = dense_teacher(run)
         seconds = time.perf_counter() - started
         write_scores(folder, [
-            _score(run, "all", per_class, draw, rows, inputs, _predictor(network, inputs), seconds)
-            for inputs in _inputs(run)
+            _score(run, "all", per_class, draw, rows, inputs, used, _predictor(used, inputs), seconds)
+            for inputs, used in _networks(run, network)
         ])  # fmt: skip
 
     return read_scores(run.store.compute("tuned-scores", key, make))
@@ -97,45 +101,82 @@ def _partners(run: Context, rows: Index) -> Index:
 
 
 def _frozen(run: Context, fraction: float, per_class: int | None, draw: int) -> list[Score]:
-    """A 1×1 head on the frozen encoder of the student that learned from pairs alone."""
+    """A 1×1 head on the frozen encoder of the student that learned from pairs alone; of a network that fuses, one for
+    each of its inputs: on the maps of both branches joined, or of the one that there is."""
     recipe = run.budget.head.recipe
     assert recipe is not None
+    several = {"inputs": _inputs(run)} if len(_inputs(run)) > 1 else {}
     key = digest({
         "format": FORMAT, "student": dense_student_key(run, fraction), "labels": per_class, "draw": draw,
-        "head": recipe.model_dump(mode="json"),
+        "head": recipe.model_dump(mode="json"), **several,
     })  # fmt: skip
 
     def make(folder: Path) -> None:
-        started = time.perf_counter()
         rows = draw_images(run.data, run.split, per_class, seed=run.spec.seed, draw=draw)
         network = label_free_student(run, fraction)
         if not run.first:
             return
-        maps = frozen_maps(network, run.data, rows, run.device)
-        assert run.data.maps is not None
-        labels = torch.from_numpy(np.asarray(run.data.maps.data[rows])).long()
         seed = stream(run.spec.seed, "head", per_class, draw)
-        torch.manual_seed(seed)
-        head = PixelHead(maps.shape[1], len(run.split.classes))
-        batches = LabelledBatches(maps, labels, recipe.batch, seed, run.device)
-        plan = recipe.fitted(len(batches))
-        fit(head, batches, len(batches), plan, seed=seed, fabric=run.alone, what="linear evaluation")
-        head.eval()
-
-        def predict(source: Tensor, image: Tensor) -> Tensor:
-            return enlarged(head.classify(network.encode(image).float()), image.shape[-2:])
-
-        seconds = time.perf_counter() - started
-        write_scores(folder, [_score(run, "head", per_class, draw, rows, "target", predict, seconds)])
+        found = []
+        for inputs, used in _networks(run, network.to(run.device)):
+            started = time.perf_counter()
+            encode = _encoder(used, inputs)
+            head = _head(run, encode, rows, recipe, seed)
+            predict = _classified(head, encode)
+            seconds = time.perf_counter() - started
+            found.append(_score(run, "head", per_class, draw, rows, inputs, used, predict, seconds))
+        write_scores(folder, found)
 
     return read_scores(run.store.compute("linear-scores", key, make))
+
+
+def _head(run: Context, encode: Predict, rows: Index, recipe: Recipe, seed: int) -> PixelHead:
+    """A head, trained on the maps of these labelled rows."""
+    maps = frozen_maps(encode, run.data, rows, run.device)
+    assert run.data.maps is not None
+    labels = torch.from_numpy(np.asarray(run.data.maps.data[rows])).long()
+    torch.manual_seed(seed)
+    head = PixelHead(maps.shape[1], len(run.split.classes))
+    batches = LabelledBatches(maps, labels, recipe.batch, seed, run.device)
+    plan = recipe.fitted(len(batches))
+    fit(head, batches, len(batches), plan, seed=seed, fabric=run.alone, what="linear evaluation")
+    return head.eval()
+
+
+def _encoder(network: Any, inputs: Inputs) -> Predict:
+    """The frozen encoder's last map of (source, image), given these inputs."""
+    network.eval()
+    if inputs == "target":
+        return lambda source, image: network.encode(image)
+    return lambda source, image: network.encode(image if inputs == "both" else None, source)
+
+
+def _classified(head: PixelHead, encode: Predict) -> Predict:
+    return lambda source, image: enlarged(head.classify(encode(source, image).float()), image.shape[-2:])
 
 
 def _inputs(run: Context) -> tuple[Inputs, ...]:
     return run.method.inputs if issubclass(run.method, DenseMethod) else ("target",)
 
 
-def _predictor(network: Any, inputs: Inputs) -> Callable[[Tensor, Tensor], Tensor]:
+def _networks(run: Context, network: Any) -> Iterator[tuple[Inputs, Any]]:
+    """Each of the inputs that a method is scored with, and the network made ready for it."""
+    for inputs in _inputs(run):
+        if issubclass(run.method, DenseMethod):
+            yield inputs, run.method.ready(network, inputs, run.options, partial(_images, run))
+        else:
+            yield inputs, network
+
+
+def _images(run: Context, modality: str, batch: int = 16, most: int = 512) -> Iterator[Tensor]:
+    """Images of train of a modality, as they are, in batches: evenly spaced ones where there are more than `most`."""
+    items = run.data.source if modality == "source" else run.data.target
+    rows = run.split.train[:: -(-len(run.split.train) // most)]
+    for part in np.array_split(rows, -(-len(rows) // batch)):
+        yield to_float(torch.from_numpy(items.data[part]).to(run.device))
+
+
+def _predictor(network: Any, inputs: Inputs) -> Predict:
     network.eval()
 
     def predict(source: Tensor, image: Tensor) -> Tensor:
@@ -145,15 +186,16 @@ def _predictor(network: Any, inputs: Inputs) -> Callable[[Tensor, Tensor], Tenso
 
 
 def _score(
-    run: Context, trained: str, per_class: int | None, draw: int, rows: Index, inputs: Inputs, predict: Any,
-    seconds: float,
+    run: Context, trained: str, per_class: int | None, draw: int, rows: Index, inputs: Inputs, network: Any,
+    predict: Predict, seconds: float,
 ) -> Score:  # fmt: skip
     found = confusion(predict, run.data, run.split.test, len(run.split.classes), run.device)
+    facts = run.method.facts(network, inputs) if issubclass(run.method, DenseMethod) else {}
     shown = predicted(predict, run.data, shown_rows(run.split), run.device) if trained == "all" else None
     return Score(
         trained, per_class, draw, found.mean_iou(scored_classes(run.split)), len(run.split.test), len(rows), {},
-        float("nan"), seconds, found.per_image, inputs=inputs, metric="mIoU", details=_details(run, found),
-        shown=shown,
+        float("nan"), seconds, found.per_image, inputs=inputs, metric="mIoU",
+        details=_details(run, found) | facts, shown=shown,
     )  # fmt: skip
 
 

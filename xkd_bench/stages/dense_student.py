@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from protocols import Recipe
 from xkd_bench.dense_batches import DenseBatches
-from xkd_bench.methods.dense import DenseMethod, Supervised
+from xkd_bench.methods.dense import Clock, DenseMethod, Supervised
 from xkd_bench.models import weights
 from xkd_bench.models.segmenters import build_segmenter
 from xkd_bench.seeds import stream
@@ -81,7 +81,11 @@ def fit_student(
     torch.manual_seed(stream(run.spec.seed, "method"))
     model = run.method(student, known, run.options) if run.method.distils else Supervised(student)
     return fit(
-        model, batches, steps, recipe.fitted(steps), seed=stream(run.spec.seed, "train"), fabric=run.fabric,
+        model, batches, steps, plan, seed=stream(run.spec.seed, "train"), fabric=run.fabric,
         what=f"{run.spec.method} on {run.spec.task}", on_step=run.on_step(run.spec.method),
         checkpoint=work / "checkpoint.pt",
     )  # fmt: skip
+    plan = recipe.fitted(steps)
+    for clock in model.modules():
+        if isinstance(clock, Clock):
+            clock.total = plan.epochs * steps
