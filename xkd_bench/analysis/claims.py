@@ -52,10 +52,9 @@ SWEEP_1, SWEEP_3, SWEEP_4, PAIRS, SWEEP_DENSE = (
     f"xkd-bench sweep {name}" for name in ("table1", "table3", "table4", "figure1", "dense")
 )
 """Commands that make what claims rest on; a test runs each on paper and has the claims evaluated on what it makes."""
-# What the sweep has not: a row without contrast, and a student that is a transformer.
-BESIDE_DENSE = f"{SWEEP_DENSE} && xkd-bench run --alone -t tabletop:depth -p fine-tune -m af-dcd"
-NO_CONTRAST = f"{BESIDE_DENSE} -o weight_ctr=0"
-TRANSFORMER = f"{BESIDE_DENSE} -m sup-ft --student segformer-mit_b0"
+# What the sweep has not: a student that is a transformer.
+BESIDE = "xkd-bench run --alone -t tabletop:depth -p fine-tune -m af-dcd -m sup-ft --student segformer-mit_b0"
+TRANSFORMER = f"{SWEEP_DENSE} && {BESIDE}"
 BASES: tuple[tuple[How, str], ...] = (("printed", "as printed"), ("sampled", "given the test items"))
 STUDY = COMMAND
 
@@ -236,7 +235,7 @@ DENSE = [
           MORE, dense("af-dcd", "kd"), SWEEP_DENSE),
     Claim("afdcd-over-imitation", "af-dcd", "suite", "Key results", "the contrast adds 2 points to feature imitation",
           "difference of mean IoU", Region(low=2),
-          option_effect("af-dcd", "weight_ctr", "with its contrast − without"), NO_CONTRAST),
+          option_effect("af-dcd", "weight_ctr", "with its contrast − without"), SWEEP_DENSE),
     Claim("afdcd-transformers", "af-dcd", "suite", "Key results", "the gain is smaller on transformers",
           "CNN's gain − transformer's", MORE, smaller_on_transformers("af-dcd", "sup-ft"),
           TRANSFORMER),
