@@ -32,3 +32,17 @@ STUDENTS = {
     "vit_tiny_patch16_224": "timm",
     "mlp-w256": "two hidden layers of 256 units with batch normalisation, for vectors; any mlp-wW works",
 }
+
+SEGMENTERS = {
+    "ARCHITECTURE-ENCODER[-os8][-os16][-wW][-aux]": "of dense tasks: deeplabv3, deeplabv3plus, pspnet or segformer on "
+    "an encoder of segmentation-models-pytorch, or timm's as tu-NAME; output stride, decoder's width, auxiliary head",
+    "deeplabv3-resnet18-os8-aux": "the published student: 15.9 M parameters, 66.9 G multiply-adds on 512 × 512",
+    "deeplabv3-resnet101-os8-aux": "the published teacher: 58.6 M parameters, 241.2 G multiply-adds on 512 × 512",
+    "deeplabv3-mobilenet_v2-os8": "12.7 M parameters, 50.7 G multiply-adds on 512 × 512",
+    "deeplabv3plus-resnet50": "26.7 M parameters, 36.6 G multiply-adds on 512 × 512",
+    "pspnet-resnet18-aux": "16.2 M parameters, 67.5 G multiply-adds on 512 × 512",
+    "segformer-mit_b0": "3.7 M parameters, 7.8 G multiply-adds on 512 × 512",
+}
+"""Students and teachers of dense tasks; counted with three channels and 19 classes, without the auxiliary head."""
+
+DENSE_TEACHERS = {SUPERVISED_TEACHER: "of dense tasks: the budget's network, trained here on the source's labels"}

@@ -47,7 +47,8 @@ def _key(request: Mapping[str, Any]) -> str | None:
     protocol, budget, known = request["protocol"], request["budget"], registry.entries("methods")
     if protocol not in protocol_names() or budget not in budget_names() or not set(request["methods"]) <= set(known):
         return None
-    if request["teacher_weights"] is not None:  # a file is known by what is in it, which is not read here
+    files = ("teacher_weights", "student_backbone", "teacher_backbone")
+    if any(request.get(name) is not None for name in files):  # known by what is in them, which is not read here
         return None
     task = tasks.get(request["task"])
     plan = load_budget(budget, task.card.budget_kind)

@@ -25,6 +25,7 @@ from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.context import Context, Recent, Report
 from xkd_bench.stages.dense_student import check_networks
 from xkd_bench.stages.kept import jsonable
+from xkd_bench.stages.networks import dense_networks
 from xkd_bench.stages.scores import scores
 from xkd_bench.stages.student import student_key
 from xkd_bench.store import Store
@@ -151,6 +152,7 @@ class Runner:
             "data_digest": self.data(spec).digest,
             "skipped": len(self.data(spec).skipped),
             "students": {str(f): student_key(run, f) for f in run.protocol.pair_fractions},
+            "networks": dense_networks(run) if run.data.maps is not None else [],
             "scores": rows,
             "seconds": time.perf_counter() - started,
             "seeds": streams(spec.seed),

@@ -31,7 +31,8 @@ class RunSpec(BaseModel):
     Make it with `RunSpec.make`, which fills in defaults and refuses what cannot run with one line (UsageError).
     `options` are the method's, all of them, defaults included. `init`: where the student starts, before distillation
     or, for sup-ft, before the labels: fresh, or with weights of its network that know the source modality.
-    `teacher_weights` is a file on this machine; `teacher_digest`, its sha256, is what identifies the run.
+    `teacher_weights` is a file on this machine; `teacher_digest`, its sha256, is what identifies the run. So it is with
+    files of a backbone, from which a dense task's student or its teacher's training starts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,10 @@ class RunSpec(BaseModel):
     init: Literal["random", "source"] = "random"
     teacher_digest: str | None = None
     teacher_weights: Annotated[Path | None, Field(exclude=True)] = None
+    student_backbone_digest: str | None = None
+    student_backbone: Annotated[Path | None, Field(exclude=True)] = None
+    teacher_backbone_digest: str | None = None
+    teacher_backbone: Annotated[Path | None, Field(exclude=True)] = None
 
     @classmethod
     def make(
@@ -68,6 +73,8 @@ class RunSpec(BaseModel):
         batch: int | None = None,
         init: str = "random",
         teacher_weights: Path | str | None = None,
+        student_backbone: Path | str | None = None,
+        teacher_backbone: Path | str | None = None,
     ) -> "RunSpec":
         """A checked spec. `student` defaults to the budget's, `batch` (of distillation) to its recipe's."""
         from xkd_bench import methods, tasks
@@ -86,11 +93,18 @@ class RunSpec(BaseModel):
         teacher, given = (teacher or _default_teacher(card), given) if taught else ("none", None)
         if taught:
             _check_teacher(task, card, teacher, given)
+        _check_backbones(card, student_backbone, teacher_backbone, given)
+        # An untrained teacher starts nowhere, and where the teacher is scored there is no student.
+        starts = {
+            "student": student_backbone if getattr(cls_method, "trains_student", True) else None,
+            "teacher": teacher_backbone if taught and not teacher.startswith("random") else None,
+        }
         return cls.model_validate({
             "task": task, "method": method, "protocol": protocol, "budget": budget, "student": student, "seed": seed,
             "options": cls_method.parse_options(method, options or {}).model_dump(mode="json"),
             "teacher": teacher, "pairs": pairs if cls_method.uses_pairs else "true", "precision": precision,
             "batch": batch, "init": init, "teacher_weights": given, "teacher_digest": _digest_of(card, teacher, given),
+            **_backbones(starts),
         })  # fmt: skip
 
     def __hash__(self) -> int:
@@ -98,7 +112,9 @@ class RunSpec(BaseModel):
 
     def fields(self) -> dict[str, Any]:
         """What identifies the run, for keys: fields that came later are left out where they say what was so before."""
-        later = {"init": "random", "teacher_digest": None}
+        later: dict[str, Any] = {"init": "random", **dict.fromkeys(
+            ("teacher_digest", "student_backbone_digest", "teacher_backbone_digest")
+        )}  # fmt: skip
         fields = {k: v for k, v in self.model_dump().items() if k not in later or v != later[k]}
         return fields | {"pairs": self.pairing}
 
@@ -193,6 +209,33 @@ def _check_teacher(task: str, card: "Card", name: str, weights: Path | None) -> 
     if takes_vectors(name) not in (None, card.source_kind == "vector"):
         what = ("images", "vectors") if card.source_kind == "vector" else ("vectors", "images")
         raise UsageError(f"teacher '{name}' takes {what[0]}, and the source of '{task}' is {what[1]}")
+
+
+def _check_backbones(
+    card: "Card", student: Path | str | None, teacher: Path | str | None, weights: Path | None
+) -> None:
+    """Raise UsageError where a file of a backbone is not there or there is nothing that could start from it."""
+    from xkd_bench.models.conversion import check_file
+
+    for who, path in (("student", student), ("teacher", teacher)):
+        if path is None:
+            continue
+        if card.kind != "segmentation":
+            raise UsageError(
+                f"--{who}-backbone is for dense tasks: of classification, --teacher-weights are whole networks' and "
+                "--init source is where students start from them"
+            )
+        check_file(Path(path))
+    if teacher is not None and weights is not None:
+        raise UsageError("--teacher-weights are of a teacher that is not trained here: it has no --teacher-backbone")
+
+
+def _backbones(files: dict[str, Path | str | None]) -> dict[str, Any]:
+    """The fields of these files of backbones: path and digest."""
+    from xkd_bench.models.conversion import file_digest
+
+    given = {f"{who}_backbone": Path(path) for who, path in files.items() if path is not None}
+    return given | {f"{name}_digest": file_digest(path) for name, path in given.items()}
 
 
 def _digest_of(card: "Card", teacher: str, weights: Path | None) -> str | None:

@@ -223,10 +223,12 @@ def tidy(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "options": json.dumps(spec["options"], sort_keys=True),
         "option_changes": json.dumps(record["option_changes"], sort_keys=True),
         "provenance": record["provenance"],
-        "teacher": spec["teacher"] + (f" {spec['teacher_digest'][:6]}" if spec.get("teacher_digest") else ""),
+        "teacher": spec["teacher"]
+        + _told(" ", spec.get("teacher_digest"))
+        + _told(" from ", spec.get("teacher_backbone_digest")),
         "pairs": spec["pairs"],
         "student": spec["student"],
-        "init": spec.get("init", "random"),
+        "init": _told("backbone ", spec.get("student_backbone_digest")) or spec.get("init", "random"),
         "protocol": spec["protocol"],
         "protocol_version": record["protocol"]["version"],
         "budget": spec["budget"],
@@ -248,3 +250,8 @@ def tidy(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "value": score["value"],
             "n_test": score["n_test"],
         }
+
+
+def _told(before: str, digest: str | None) -> str:
+    """What a file of weights is called by, if there is one."""
+    return f"{before}{digest[:6]}" if digest else ""

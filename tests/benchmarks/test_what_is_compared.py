@@ -107,6 +107,9 @@ def test_every_dense_method_takes_a_step():
         assert case.step() != first  # it learns
     frame = dense.pd.DataFrame(dense.measure(size, 1, QUICK, ["sup-ft", "kd", "af-dcd"]))
     assert list(frame["method"]) == ["sup-ft", "kd", "af-dcd", dense.TEACHER]
+    in_use = frame.set_index("method")["parameters"]
+    assert in_use["kd"] == in_use["af-dcd"] == in_use["sup-ft"] < in_use[dense.TEACHER], "adapters are not deployed"
+    assert (frame["multiply_adds"] > 1e5).all()
     [note] = dense.claim(frame)
     assert note.startswith(f"Af-DCD at {size}")
     assert "of the 1 other methods add more" in note

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from xkd_bench.catalogue import SEGMENTERS
 from xkd_bench.errors import UsageError
+from xkd_bench.models.cost import cost_of
 from xkd_bench.models.segmenters import build_segmenter, check_segmenter
 
 SMALL = "deeplabv3plus-tu-mobilenetv3_small_050-w32"
@@ -79,6 +81,14 @@ def test_resnet101_is_the_published_teachers_encoder():
         out = network.outputs(torch.rand(1, 3, 32, 48))
     assert out.maps[-1].shape == (1, 2048, 4, 6)
     assert out.logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name in SEGMENTERS if "[" not in name])
+def test_the_catalogue_tells_the_true_cost(name):
+    network = build_segmenter(name, 3, 19, (64, 64)).to("meta")
+    cost = cost_of(network, torch.zeros(1, 3, 512, 512, device="meta"))
+    told = f"{cost.parameters / 1e6:.1f} M parameters, {cost.operations / 2e9:.1f} G multiply-adds on 512 × 512"
+    assert SEGMENTERS[name].endswith(told)
 
 
 @pytest.mark.parametrize("size", [(6, 8), (12, 12), (12, 13), (16, 6)])

@@ -27,9 +27,12 @@ from xkd_bench.benchmarks.distillation import clock_of
 from xkd_bench.benchmarks.estimator_speed import reset_peak, status
 from xkd_bench.benchmarks.timing import SPREAD, in_turns, ratio, short
 from xkd_bench.methods.dense import DenseBatch, DenseMethod, DenseTeacher, Supervised, outputs_of
+from xkd_bench.models.cost import Cost
 from xkd_bench.models.duplex import DuplexSegmenter
 from xkd_bench.models.segmenters import build_segmenter
 from xkd_bench.registry import entries
+from xkd_bench.report.networks import giga
+from xkd_bench.stages.networks import cost_with
 from xkd_bench.training import make_optimiser
 
 BASE, TEACHER = "sup-ft", "the teacher's forward pass"
@@ -103,6 +106,11 @@ class Case:
         recipe = Recipe(optimiser="adamw", lr=1e-4, epochs=1, batch=n, schedule="constant", augmentation="none")
         self.optimiser = make_optimiser(self.model, recipe)
 
+    def used(self) -> Cost:
+        """What the student costs in use, of one image of the target alone."""
+        student = self.model.network if isinstance(self.model, Supervised) else self.model.student
+        return cost_with(student, self.batch.source[:1], self.batch.image[:1], "target")  # type: ignore[arg-type]
+
     def step(self) -> float:
         """One step; its loss."""
         loss = self.model(copy.copy(self.batch))["loss"]
@@ -136,6 +144,7 @@ def measure(size: Size, rounds: int, options: Options, names: list[str] | None =
     teachers = {inputs: teacher_of(size, inputs, device) for inputs in ("source", "both")}
     works: dict[str, Callable[[], object]] = {}
     peaks: dict[str, float] = {}
+    costs: dict[str, Cost] = {}
     names = names or dense_names()
     for done, name in enumerate(names):
         options.tick(done, len(names), f"{size}: {name}, memory")
@@ -143,6 +152,7 @@ def measure(size: Size, rounds: int, options: Options, names: list[str] | None =
         case = Case(name, size, teachers[inputs], inputs, device)
         case.step()
         peaks[name] = peak_of(case.step, options.device)
+        costs[name] = case.used()
         works[name] = case.step
         source = case.batch.source
 
@@ -151,6 +161,7 @@ def measure(size: Size, rounds: int, options: Options, names: list[str] | None =
         outputs_of(teachers["source"], source, source, "source")
 
     taught()
+    costs[TEACHER] = cost_with(teachers["source"], source[:1], source[:1], "source")
     peaks[TEACHER], works[TEACHER] = peak_of(taught, options.device), taught
     seconds = in_turns(
         works, rounds, warm_up=0, clock=clock_of(options.device),
@@ -163,6 +174,7 @@ def measure(size: Size, rounds: int, options: Options, names: list[str] | None =
             {"size": str(size), "student": size.student, "method": name, "ms": 1000 * statistics.median(spent)}
             | {"ratio": found.value, "ratio_low": found.low, "ratio_high": found.high, "rounds": found.n}
             | {"peak_mb": peaks[name], "peak_ratio": peaks[name] / peaks[BASE]}
+            | {"parameters": costs[name].parameters, "multiply_adds": costs[name].operations // 2}
         )
     return rows
 
@@ -198,6 +210,8 @@ def study(found: list[Size], rounds: int, options: Options) -> Result:
             "over sup-ft": f"{r['ratio']:.2f} ({r['ratio_low']:.2f} to {r['ratio_high']:.2f}, {r['rounds']})",
             "peak, MB": f"{r['peak_mb']:,.0f}",
             "peak over sup-ft": f"{r['peak_ratio']:.2f}",
+            "parameters in use": f"{r['parameters']:,}",
+            "multiply-adds an image": giga(r["multiply_adds"]),
         }
         for r in frame.to_dict("records")
     )
@@ -206,7 +220,8 @@ def study(found: list[Size], rounds: int, options: Options) -> Result:
         "A training step with labels (forward, all losses, backward, AdamW) of each method with its default options "
         f"and {CLASSES} classes, against that of the student alone (sup-ft); what the frozen teacher says is there "
         f"already. {networks}. {'Wall' if options.device == 'cuda' else 'CPU'} time, in turns; ratios are of the "
-        f"same round, their median. {SPREAD} Peak: growth of the process's peak memory in a step that is not the first."
+        f"same round, their median. {SPREAD} Peak: growth of the process's peak memory in a step that is not the "
+        "first. In use: the student with the target alone, without what training adds; of the teacher, itself."
     )
     return Result("Dense methods: a step's time and memory", words, frame, shown, (), None, claim(frame))
 

@@ -1,4 +1,5 @@
-"""What is written beside the table of a dense task: panels of what was predicted, and the IoU of each class."""
+"""What is written beside the table of a dense task: panels of what was predicted, the IoU of each class, and what the
+networks cost."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
 
 def beside(frame: "pd.DataFrame", out: Path, name: str) -> list[Path]:
-    """Write `out/tables/name`-classes.md and, where label maps were kept and the data is here, `name`-panels.png."""
+    """Write `out/tables/name`-classes.md, -networks.md and, where label maps were kept and the data is here,
+    -panels.png."""
     from xkd_bench.report.atomic import write_all
     from xkd_bench.store import Store
 
@@ -20,6 +22,8 @@ def beside(frame: "pd.DataFrame", out: Path, name: str) -> list[Path]:
     store = Store(out)
     named, records = _named(frame, store)
     files = write_all(out / "tables", f"{name}-classes", {"md": _classes(named, records).encode()})
+    if costs := _networks(named, records):
+        files += write_all(out / "tables", f"{name}-networks", {"md": costs.encode()})
     panel = _panels(named, records, store)
     return files + (write_all(out / "tables", f"{name}-panels", {"png": panel[0]}) if panel else [])
 
@@ -62,6 +66,21 @@ def _classes(named: "pd.DataFrame", records: dict[str, Any]) -> str:
         iou = records[str(row["key"])]["scores"][row["place"]]["details"]["iou"]
         rows += [{**row, "class": k, "iou": float("nan") if v is None else v} for k, v in iou.items()]
     return per_class(pd.DataFrame(rows), next(iter(records.values()))["classes"])
+
+
+def _networks(named: "pd.DataFrame", records: dict[str, Any]) -> str:
+    """'' of records that say nothing of it."""
+    import pandas as pd
+
+    from xkd_bench.report.networks import networks
+
+    kept = ("variant", "order", "inputs")
+    rows = [
+        {**{name: row[name] for name in kept}, "used": used}
+        for row in named.drop_duplicates(["variant", "key"]).to_dict("records")
+        for used in records[str(row["key"])].get("networks", [])
+    ]
+    return networks(pd.DataFrame(rows), next(iter(records.values()))["budget"]["target_size"]) if rows else ""
 
 
 def _panels(named: "pd.DataFrame", records: dict[str, Any], store: "Store") -> "tuple[bytes, list[str]] | None":

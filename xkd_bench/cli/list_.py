@@ -51,5 +51,5 @@ def _listing(what: Listed) -> list[tuple[str, str, str]]:
         return [(s.name, s.summary, s.source) for s in map(load_sweep, sweep_names())]
     from xkd_bench import catalogue
 
-    names = catalogue.TEACHERS if what == "teachers" else catalogue.STUDENTS
-    return [(name, summary, "xkd-bench") for name, summary in names.items()]
+    ours = catalogue.TEACHERS | catalogue.DENSE_TEACHERS if what == "teachers" else catalogue.STUDENTS
+    return [(name, summary, "xkd-bench") for name, summary in (ours | catalogue.SEGMENTERS).items()]

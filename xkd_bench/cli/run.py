@@ -49,6 +49,12 @@ def run(
         str, typer.Option(help="How the student starts: random, or source (weights of Step 1).")
     ] = "random",
     teacher_weights: Annotated[Path | None, typer.Option(help="A file with weights of the teacher's network.")] = None,
+    student_backbone: Annotated[
+        Path | None, typer.Option(help="Dense tasks: a file whose backbone the student starts from.")
+    ] = None,
+    teacher_backbone: Annotated[
+        Path | None, typer.Option(help="Dense tasks: a file whose backbone the teacher's training starts from.")
+    ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Only the methods: no controls, no references.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")] = False,
     device: Device = "auto",
@@ -79,6 +85,8 @@ def run(
         "protocol": protocol, "budget": budget, "teacher": teacher, "student": student, "pairs": pairs, "batch": batch,
         "alone": alone, "precision": precision, "init": init,
         "teacher_weights": str(teacher_weights) if teacher_weights else None,
+        "student_backbone": str(student_backbone) if student_backbone else None,
+        "teacher_backbone": str(teacher_backbone) if teacher_backbone else None,
     }  # fmt: skip
     if skip_bad:
         from xkd_bench.tasks import SKIP_BAD
@@ -132,7 +140,8 @@ def _command(request: Mapping[str, Any], options: Sequence[str]) -> str:
     words += seeds_words(request.get("seeds"), request["budget"])
     words += _changed(request, {"batch": None})
     words += ["--alone"] if request.get("alone") else []
-    words += _changed(request, {"precision": "32", "init": "random", "teacher_weights": None})
+    words += _changed(request, {"precision": "32", "init": "random"})
+    words += _changed(request, dict.fromkeys(("teacher_weights", "student_backbone", "teacher_backbone")))
     return " ".join(words)
 
 

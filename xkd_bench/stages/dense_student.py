@@ -12,6 +12,7 @@ from protocols import Recipe
 from xkd_bench.dense_batches import DenseBatches
 from xkd_bench.methods.dense import Clock, DenseMethod, Supervised
 from xkd_bench.models import weights
+from xkd_bench.models.backbones import start_from
 from xkd_bench.models.segmenters import build_segmenter
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
@@ -20,20 +21,31 @@ from xkd_bench.stages.dense_teacher import channels, dense_teacher_key, image_si
 from xkd_bench.training import fit
 
 
-def fresh_student(run: Context) -> Any:
-    torch.manual_seed(stream(run.spec.seed, "student"))
+def new_student(run: Context) -> Any:
+    """The student with random weights, from torch's global generator."""
+    classes, size = len(run.split.classes), image_size(run)
     if issubclass(run.method, DenseMethod):
-        return run.method.build_student(
-            run.spec.student, channels(run), len(run.split.classes), image_size(run), run.options
-        )
-    return build_segmenter(run.spec.student, channels(run)[1], len(run.split.classes), image_size(run))
+        return run.method.build_student(run.spec.student, channels(run), classes, size, run.options)
+    return build_segmenter(run.spec.student, channels(run)[1], classes, size)
+
+
+def fresh_student(run: Context) -> Any:
+    """The student before it learns: the seed's, with a file's backbone if the run names one."""
+    torch.manual_seed(stream(run.spec.seed, "student"))
+    student = new_student(run)
+    if run.spec.student_backbone is not None:
+        start_from(student, run.spec.student_backbone)
+    return student
 
 
 def check_networks(run: Context) -> None:
-    """UsageError where the student, the teacher's network or the method on the two cannot be made."""
+    """UsageError where the student, the teacher's network or the method on the two cannot be made, or weights that are
+    given do not fit."""
     student = fresh_student(run)
-    if run.method.distils and run.method.uses_pairs:
-        run.method(student, known_before(run), run.options)  # type: ignore[arg-type]
+    if run.method.uses_pairs:
+        known = known_before(run)
+        if run.method.distils:
+            run.method(student, known, run.options)  # type: ignore[arg-type]
 
 
 def dense_student_key(run: Context, fraction: float) -> str:
@@ -47,6 +59,8 @@ def student_fields(run: Context) -> dict[str, Any]:
         "format": FORMAT, "dense": True, "data": run.data.digest, "seed": spec.seed, "student": spec.student,
         "method": spec.method, "options": spec.options, "precision": spec.precision,
     }  # fmt: skip
+    if spec.student_backbone_digest:
+        fields |= {"backbone": spec.student_backbone_digest}
     return fields | ({"pairs": spec.pairing, "teacher": dense_teacher_key(run)} if run.method.uses_pairs else {})
 
 

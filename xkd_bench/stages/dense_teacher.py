@@ -13,6 +13,7 @@ from xkd_bench.dense_batches import DenseBatches, in_order
 from xkd_bench.errors import UsageError
 from xkd_bench.methods.dense import DenseMethod, DenseTeacher, Inputs, Supervised, outputs_of
 from xkd_bench.models import weights
+from xkd_bench.models.backbones import start_from
 from xkd_bench.models.conversion import load_into
 from xkd_bench.models.duplex import DuplexSegmenter
 from xkd_bench.models.segmenters import Segmentation, build_segmenter
@@ -25,12 +26,12 @@ from xkd_bench.training import fit
 
 def dense_teacher_key(run: Context) -> dict[str, Any]:
     """What the teacher depends on."""
-    inputs = _teacher_inputs(run)
+    inputs = teacher_inputs(run)
     fields = {
         "dense": True,
         "data": run.data.digest,
         "seed": run.spec.seed,
-        "network": _teacher_network(run),
+        "network": teacher_network(run),
         "inputs": inputs,
     }
     if inputs == "both":
@@ -39,6 +40,8 @@ def dense_teacher_key(run: Context) -> dict[str, Any]:
         return {**fields, "random": True}
     if run.spec.teacher_digest:
         return {**fields, "weights": run.spec.teacher_digest}
+    if run.spec.teacher_backbone_digest:
+        fields["backbone"] = run.spec.teacher_backbone_digest
     return {**fields, "recipe": run.budget.pretrain.model_dump(mode="json"), "precision": run.spec.precision}
 
 
@@ -48,7 +51,7 @@ def dense_teacher(run: Context) -> nn.Module:
     if _is_random(run):
         _settle(run, network)
     elif run.spec.teacher_weights is not None:
-        load_into(network, run.spec.teacher_weights, _teacher_network(run))
+        load_into(network, run.spec.teacher_weights, teacher_network(run))
     else:
         key = digest({"format": FORMAT, **dense_teacher_key(run)})
         folder = run.store.compute("teachers", key, lambda folder: _train_teacher(run, key, folder))
@@ -61,7 +64,8 @@ def _is_random(run: Context) -> bool:
     return run.spec.teacher == "random" or run.spec.teacher.startswith(RANDOM)
 
 
-def _teacher_network(run: Context) -> str:
+def teacher_network(run: Context) -> str:
+    """The name of the teacher's network."""
     name = run.spec.teacher.removeprefix(RANDOM)
     if name in ("random", SUPERVISED_TEACHER, "none"):
         if run.budget.teacher is None:
@@ -70,16 +74,25 @@ def _teacher_network(run: Context) -> str:
     return name
 
 
-def _teacher_inputs(run: Context) -> Inputs:
+def teacher_inputs(run: Context) -> Inputs:
+    """What the teacher sees."""
     return run.method.teacher_inputs if issubclass(run.method, DenseMethod) else "source"
+
+
+def new_teacher(run: Context) -> nn.Module:
+    """The teacher's network with random weights, from torch's global generator."""
+    (source, target), classes, size = channels(run), len(run.split.classes), image_size(run)
+    if teacher_inputs(run) == "both":
+        return DuplexSegmenter(teacher_network(run), (source, target), classes, size, run.options.fusion)
+    return build_segmenter(teacher_network(run), source, classes, size)
 
 
 def _fresh_teacher(run: Context) -> nn.Module:
     torch.manual_seed(stream(run.spec.seed, "teacher"))
-    (source, target), classes, size = channels(run), len(run.split.classes), image_size(run)
-    if _teacher_inputs(run) == "both":
-        return DuplexSegmenter(_teacher_network(run), (source, target), classes, size, run.options.fusion)
-    return build_segmenter(_teacher_network(run), source, classes, size)
+    network = new_teacher(run)
+    if run.spec.teacher_backbone is not None:
+        start_from(network, run.spec.teacher_backbone)
+    return network
 
 
 @torch.no_grad()
@@ -92,7 +105,7 @@ def _settle(run: Context, network: nn.Module, steps: int = 8, batch: int = 16) -
         part = chosen[start : start + batch]
         if len(part) > 1:
             source, image = (torch.from_numpy(m.data[part]).float() / 255 for m in (run.data.source, run.data.target))
-            outputs_of(network, source, image, _teacher_inputs(run))
+            outputs_of(network, source, image, teacher_inputs(run))
 
 
 def _train_teacher(run: Context, key: str, folder: Path) -> None:
@@ -102,7 +115,7 @@ def _train_teacher(run: Context, key: str, folder: Path) -> None:
     batches = DenseBatches(run.device, run.data, order, steps, recipe.augmentation, None, "given")
     recipe = recipe.fitted(steps)
     fit(
-        Supervised(network, _teacher_inputs(run)), batches, steps, recipe, seed=stream(run.spec.seed, "pretrain"),
+        Supervised(network, teacher_inputs(run)), batches, steps, recipe, seed=stream(run.spec.seed, "pretrain"),
         fabric=run.fabric, what=f"the teacher of {run.spec.task}", on_step=run.on_step("teacher"),
         checkpoint=run.store.work_folder("teachers", key) / "checkpoint.pt",
     )  # fmt: skip
@@ -112,7 +125,7 @@ def _train_teacher(run: Context, key: str, folder: Path) -> None:
 def says_of(run: Context) -> tuple[DenseTeacher, Callable[[Tensor, Tensor], Segmentation]]:
     """What a method may know of the teacher, and the teacher at work."""
     network: Any = dense_teacher(run)
-    inputs = _teacher_inputs(run)
+    inputs = teacher_inputs(run)
 
     @torch.no_grad()
     def says(source: Tensor, image: Tensor) -> Segmentation:
@@ -122,8 +135,11 @@ def says_of(run: Context) -> tuple[DenseTeacher, Callable[[Tensor, Tensor], Segm
 
 
 def known_before(run: Context) -> DenseTeacher:
-    """What a method may know of the teacher, before there is one."""
-    return _known(run, _fresh_teacher(run))
+    """What a method may know of the teacher, before there is one. UsageError where weights do not fit its network."""
+    network = _fresh_teacher(run)
+    if run.spec.teacher_weights is not None and not _is_random(run):
+        load_into(network, run.spec.teacher_weights, teacher_network(run))
+    return _known(run, network)
 
 
 def _known(run: Context, network: Any) -> DenseTeacher:

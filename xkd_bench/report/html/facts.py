@@ -57,7 +57,7 @@ def commands(df: pd.DataFrame) -> list[str]:
         words += [f"--budget {quote(one['budget'])}", *(f"--method {quote(name)}" for name in methods)]
         words += [f"--option {quote(f'{k}={_plain(v)}')}" for k, v in sorted(json.loads(changes or "{}").items())]
         words += [*_teacher(teacher), f"--student {quote(student)}"]
-        words += [f"--init {quote(init)}"] * (init != "random") + [f"--batch {batch}"] * (batch != "")
+        words += _start(init) + [f"--batch {batch}"] * (batch != "")
         words += [f"--precision {precision}"] * (precision != "32") + [f"--seeds {seeds}"] + ["--alone"] * alone
         out.append(" ".join(words))
     return out
@@ -74,11 +74,18 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _start(init: str) -> list[str]:
+    if init.startswith("backbone "):  # of a file, known by its digest
+        return [f"--student-backbone FILE_{init.removeprefix('backbone ')}"]
+    return [f"--init {quote(init)}"] * (init != "random")
+
+
 def _teacher(teacher: str) -> list[str]:
     if teacher in NO_TEACHER or is_random(teacher):
         return []
     name, _, digest = teacher.partition(" ")  # weights from a file have their digest behind the name
-    return [f"--teacher {quote(name)}"] + [f"--teacher-weights FILE_{digest}"] * bool(digest)
+    option = "--teacher-backbone" if digest.startswith("from ") else "--teacher-weights"
+    return [f"--teacher {quote(name)}"] + [f"{option} FILE_{digest.removeprefix('from ')}"] * bool(digest)
 
 
 def lacking(df: pd.DataFrame, gained: pd.DataFrame, against: str) -> list[tuple[str, str]]:
