@@ -7,7 +7,7 @@ from scipy import stats
 from tests.report.frames import study
 from xkd_bench.analysis import compare
 from xkd_bench.analysis.gains import DEFINITIONS, _estimate, gain_table
-from xkd_bench.analysis.gains_bootstrap import bootstrap, ratio, replicates_of, worths
+from xkd_bench.analysis.gains_bootstrap import bootstrap, ratio, replicates_of, resample, worths
 from xkd_bench.errors import UsageError
 
 
@@ -134,6 +134,32 @@ def stored(df, rng=0, items=200):
     for key, part in df.groupby("key"):
         tables[key] = np.stack([random.permutation(np.arange(items) < round(v * items)) for v in part["value"]])
     return df, tables
+
+
+def test_many_pairs_at_once_are_resampled_as_each_alone():
+    """The same draws for all that share seeds and label draws; a pair that lacks some has its own."""
+    a, b = world(4, 3, 100, 4)
+    c, _ = world(4, 3, 100, 5)
+    few = {seed: {0: c[seed][0], 2: c[seed][2]} for seed in (0, 1, 3)}
+    pairs = [(a, b), (c, b), (few, a), (a, c), (a, {9: a[0]})]
+    together = resample(pairs, 200, seed=1)
+    assert together[-1] is None
+    for (x, y), found in zip(pairs[:-1], together[:-1], strict=True):
+        (alone,) = resample([(x, y)], 200, seed=1)
+        assert (found.seeds, found.items) == (alone.seeds, alone.items) == (len(set(x) & set(y)), 100)
+        assert found.a == pytest.approx(alone.a)
+        assert found.b == pytest.approx(alone.b)
+        for definition in DEFINITIONS:
+            assert found.interval(definition) == pytest.approx(bootstrap(x, y, definition, replicates=200, seed=1)[:2])
+    with pytest.raises(UsageError, match="share no seed"):
+        bootstrap(a, {9: a[0]}, "raw")
+
+
+def test_nothing_is_relative_to_a_reference_of_nothing():
+    zero, one, some = np.zeros((3, 2)), np.ones((3, 2)), np.full((3, 2), 0.3)
+    assert np.isnan([_estimate(some, zero, "relative", 0.95)[name] for name in ("gain", "se", "low", "high")]).all()
+    assert np.isnan(_estimate(some, one, "error_reduction", 0.95)["gain"])
+    assert _estimate(some, zero, "raw", 0.95)["gain"] == pytest.approx(0.3)
 
 
 def test_the_table_with_per_item_worth():

@@ -104,8 +104,12 @@ def test_every_part_is_there_and_reached_from_the_contents(made):
         "first",
         "task-2",
         "second",
+        "gains",
+        "gains-emoji-sketch-few-shot-laptop",
+        "gains-other-few-shot-laptop",
         "gap",
         "gap-emoji",
+        "rankings",
         "theory",
         "relation",
         "reading",
@@ -148,14 +152,15 @@ def test_nothing_is_loaded_from_anywhere_and_no_script_runs(made):
 
 def test_tables_have_captions_scopes_and_boxes_of_their_own(made):
     page, _, numbers, _ = made
-    assert len(page.of("table")) == len(page.of("caption")) == len(page.tables) == 1 + 2 * 3 + 2
+    assert len(page.of("table")) == len(page.of("caption")) == len(page.tables) == 1 + 2 * 3 + 2 + 2
     assert all(attrs["scope"] in ("col", "row", "rowgroup") for attrs, _ in page.of("th"))
     ids = {attrs.get("id") for _, attrs, _ in page.elements}
     boxes = [attrs for attrs, _ in page.of("div") if attrs.get("class") == "scroll"]
     assert all(a["tabindex"] == "0" and a["role"] == "region" for a in boxes)
     assert all(a.get("aria-label") or a.get("aria-labelledby") in ids for a in boxes)
-    shown = [numbers["overview"], *(t for b in numbers["comparisons"] + numbers["gaps"] for t in b["tables"])]
-    assert [table["table"] for table in shown] == list(range(1, 10))
+    blocks = numbers["comparisons"] + numbers["gains"] + numbers["gaps"]
+    shown = [numbers["overview"], *(t for b in blocks for t in b["tables"])]
+    assert [table["table"] for table in shown] == list(range(1, 12))
     for block in numbers["comparisons"]:
         for table in block["tables"]:
             assert "Rests on 12 runs: 3 seeds, 2 label draws each; 2,000 test items" in table["caption"]

@@ -34,6 +34,11 @@ def family_of(task: str) -> str:
     return plain if degraded or "/" in argument or "." in argument.partition("=")[0] else name
 
 
+def data_set_of(task: str) -> str:
+    """The data set that all variants of this task are made of: 'emoji' of every pair of its styles, degraded or not."""
+    return family_of(family_of(task))
+
+
 def cluster_of(task: str, card: Mapping[str, Any]) -> str:
     """A name that conditions share which descend from each other (`Card.lineage`), or are of the same items."""
     if "@" in task or card["origin"] == "simulated":

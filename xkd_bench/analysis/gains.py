@@ -10,8 +10,8 @@ import pandas as pd
 
 from xkd_bench.analysis import compare
 from xkd_bench.analysis.compare import Cube, cube
-from xkd_bench.analysis.gains_bootstrap import Correct, Worth, bootstrap, worths
-from xkd_bench.analysis.intervals import Floats, half_width, holm, nested, paired_p
+from xkd_bench.analysis.gains_bootstrap import Correct, Resampled, Worth, resample, worths
+from xkd_bench.analysis.intervals import TINY, Floats, half_width, holm, nested, paired_p
 from xkd_bench.analysis.scores import SETTING, reference_of
 
 REFERENCES = ("ssl", "pressl", "sup-ft")
@@ -41,25 +41,34 @@ def gain_table(
     test items of a seed. A reference that was not run has no rows.
     """
     data = cube(df)
+    parts = _parts(df, against, confidence)
+    found = _resampled({} if correct is None else worths(df, correct), parts, replicates, seed)
     rows: list[dict[str, Any]] = []
-    found = {} if correct is None else worths(df, correct)
-    for reference in dict.fromkeys(reference_of(df, name) for name in against):
-        parts = compare.gains(df, reference, confidence)
-        wanted = ["gain"] if any(row["definition"] == "net" for row in rows) else ["gain", "knowledge"]
-        for _, part in parts[parts["part"].isin(wanted)].iterrows():
-            a, b = _scores(data, part)
-            net = part["part"] == "knowledge"
-            for name in DEFINITIONS[3:] if net else DEFINITIONS[:3]:
-                row = {"variant": part["variant"], "against": CONTROL if net else reference, "definition": name}
-                row |= {key: part[key] for key in SETTING} | _estimate(a, b, name, confidence)
-                row |= {key: part[key] for key in ("n_seeds", "n_draws", "covers")}
-                rows.append(row | _resampled(found, part, name, confidence, replicates, seed))
+    for (reference, part), drawn in zip(parts, found, strict=True):
+        a, b = _scores(data, part)
+        for name in DEFINITIONS[3:] if reference == CONTROL else DEFINITIONS[:3]:
+            row = {"variant": part["variant"], "against": reference, "definition": name}
+            row |= {key: part[key] for key in SETTING} | _estimate(a, b, name, confidence)
+            row |= {key: part[key] for key in ("n_seeds", "n_draws", "covers")}
+            low, high = drawn.interval(name, confidence) if drawn else (np.nan, np.nan)
+            rows.append(row | {"boot_low": low, "boot_high": high, "n_items": drawn.items if drawn else 0})
     out = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "p_holm"])
     out["p_holm"] = np.nan
     if len(out):
         keys = ["against", "definition", *SETTING]
         out["p_holm"] = out.groupby(keys, dropna=False)["p"].transform(lambda p: holm(p.to_numpy(dtype=float)))
     return out[list(COLUMNS)]
+
+
+def _parts(df: pd.DataFrame, against: Sequence[str], confidence: float) -> list[tuple[str, pd.Series[Any]]]:
+    """(what it is over, row of `compare.gains`): gains over each reference, and once what is over the control."""
+    found: list[tuple[str, pd.Series[Any]]] = []
+    for reference in dict.fromkeys(reference_of(df, name) for name in against):
+        parts = compare.gains(df, reference, confidence)
+        net = [] if any(name == CONTROL for name, _ in found) else ["knowledge"]
+        for _, part in parts[parts["part"].isin(["gain", *net])].iterrows():
+            found.append((CONTROL if part["part"] == "knowledge" else reference, part))
+    return found
 
 
 def _scores(data: Cube, part: pd.Series[Any]) -> tuple[Floats, Floats]:
@@ -89,6 +98,7 @@ def _estimate(a: Floats, b: Floats, definition: str, confidence: float) -> dict[
     else:
         scale = b if definition == "relative" else 1 - b
         mean = float(nested(scale).mean)
+        mean = mean if mean > TINY else np.nan  # a reference of 0, or of 1, has nothing to be relative to
         value = float(nested(difference).mean) / mean
         units = (difference - value * scale) / mean
     s, d = nested(units), nested(difference)
@@ -98,18 +108,18 @@ def _estimate(a: Floats, b: Floats, definition: str, confidence: float) -> dict[
 
 
 def _resampled(
-    found: dict[tuple[Any, ...], Worth],
-    part: pd.Series[Any],
-    definition: str,
-    confidence: float,
-    replicates: int,
-    seed: int,
-) -> dict[str, Any]:
-    """The bootstrap interval of this part, NaN without per-item worth."""
-    labels = None if pd.isna(part["labels_per_class"]) else int(part["labels_per_class"])
-    a = found.get((part["minuend"], part["trained"], labels, float(part["pair_fraction"])))
-    b = found.get((part["subtrahend"], part["trained"], labels, float(part["against_fraction"])))
-    if a is None or b is None or not set(a) & set(b):
-        return {"boot_low": np.nan, "boot_high": np.nan, "n_items": 0}
-    low, high, items = bootstrap(a, b, definition, confidence, replicates, seed)
-    return {"boot_low": low, "boot_high": high, "n_items": items}
+    found: dict[tuple[Any, ...], Worth], parts: Sequence[tuple[str, pd.Series[Any]]], replicates: int, seed: int
+) -> list[Resampled | None]:
+    """The bootstrap of each part, None without per-item worth."""
+    pairs, places = [], []
+    for i, (_, part) in enumerate(parts):
+        labels = None if pd.isna(part["labels_per_class"]) else int(part["labels_per_class"])
+        a = found.get((part["minuend"], part["trained"], labels, float(part["pair_fraction"])))
+        b = found.get((part["subtrahend"], part["trained"], labels, float(part["against_fraction"])))
+        if a is not None and b is not None:
+            pairs.append((a, b))
+            places.append(i)
+    out: list[Resampled | None] = [None] * len(parts)
+    for i, drawn in zip(places, resample(pairs, replicates, seed), strict=True):
+        out[i] = drawn
+    return out

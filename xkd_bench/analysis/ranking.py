@@ -125,8 +125,8 @@ def profile(
     return pd.concat(rows, ignore_index=True)
 
 
-def normalised(df: pd.DataFrame, low: str, high: str) -> pd.DataFrame:
-    """Scores on a scale that tasks share: 0 is method `low`'s mean on the task, 1 is `high`'s.
+def normalised(df: pd.DataFrame, low: str, high: str | None = None) -> pd.DataFrame:
+    """Scores on a scale that tasks share: 0 is method `low`'s mean on the task, 1 is `high`'s, or that of its best.
 
     df: columns method, task, seed, value. Tasks on which `high` is not above `low` have no such scale.
 
@@ -134,12 +134,15 @@ def normalised(df: pd.DataFrame, low: str, high: str) -> pd.DataFrame:
         UsageError: such a task, or one where either is missing.
     """
     means = df.pivot_table(index="task", columns="method", values="value")
-    for name in (low, high):
+    for name in (low, *([high] if high is not None else [])):
         if name not in means or means[name].isna().any():
             raise UsageError(f"every task needs scores of '{name}' to be on a common scale")
-    width = means[high] - means[low]
+    top = means.max(axis=1) if high is None else means[high]
+    width = top - means[low]
     if (width <= 0).any():
-        raise UsageError(f"on {width.idxmin()} '{high}' is not above '{low}': choose other ends of the scale")
+        above = f"'{high}'" if high is not None else "no method"
+        nothing = "is not" if high is not None else "is"
+        raise UsageError(f"on {width.idxmin()} {above} {nothing} above '{low}': choose other ends of the scale")
     return df.assign(value=(df["value"] - df["task"].map(means[low])) / df["task"].map(width))
 
 

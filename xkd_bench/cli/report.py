@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xkd_bench.cli.claims import of_budget
+from xkd_bench.cli.claims import data_of, of_budget
 from xkd_bench.cli.shared import SELECTION, Out, groups, no_records
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def report(out: Out = Path("results"), file: Page = None) -> None:
     study = html.Study(
         found.records, comparisons, records, SELECTION, _gaps(out / "gap"), found.conditions,
         of_budget(found.bounds, found), found.terms, _panels(comparisons, store), ledger, made_by,
-        " ".join(["xkd-bench report", *words]),
+        " ".join(["xkd-bench report", *words]), store.correct,
     )  # fmt: skip
     written = html.write(study, file or out / "report" / "report.html")
     told = f"written: {written[-1]} and {len(written) - 1} files beside it"
@@ -52,10 +52,9 @@ def report(out: Out = Path("results"), file: Page = None) -> None:
 def _ledger(found: "Results") -> tuple["pd.DataFrame", str]:
     """The claims tested on what is here, and the command that does so."""
     from xkd_bench.analysis.claims import CLAIMS
-    from xkd_bench.analysis.ledger import Data, evaluate
+    from xkd_bench.analysis.ledger import evaluate
 
-    data = Data(of_budget(found.records, found), found.conditions, of_budget(found.bounds, found))
-    return evaluate(CLAIMS, data), f"xkd-bench claims --budget {found.budget}"
+    return evaluate(CLAIMS, data_of(found)), f"xkd-bench claims --budget {found.budget}"
 
 
 def _panels(comparisons: "Sequence[tuple[str, pd.DataFrame]]", store: "Store") -> "dict[str, Panel]":

@@ -23,8 +23,8 @@ def critical_difference_plot(found: Ranks, title: str) -> Figure:
     deep = 0.3 + 0.13 * len(bars)
     height = HEAD + 0.75 + deep + ROW * half + 0.1
     words = (
-        f"Friedman χ² {found.chi2:.1f}, p {_p(found.p)} (F: {_p(found.p_f)}), {found.tasks} tasks; bars: no two differ "
-        f"(Wilcoxon, Holm, {100 * found.alpha:g} %)"
+        f"Friedman χ² {found.chi2:.1f}, p {_p(found.p)} (F: {_p(found.p_f)}), {found.tasks} data sets; bars: no two "
+        f"differ (Wilcoxon, Holm, {100 * found.alpha:g} %)"
     )
     with plain():
         fig = Figure(figsize=(WIDTH, height))
@@ -65,7 +65,7 @@ def aggregate_plot(aggregates: pd.DataFrame, title: str, what: str = "interquart
     """A dot and its interval for each method (`analysis.ranking.aggregate`), the best at the top."""
     rows = aggregates.sort_values("value", ascending=False, kind="stable").to_dict("records")
     first, height = rows[0], HEAD + ROW * len(rows) + FOOT
-    of = f"{first['tasks']} tasks, {first['runs']} runs of each"
+    of = f"{first['tasks']} data sets, {first['runs']} runs of each"
     words = f"{what}; 95 % intervals of the stratified bootstrap; {of}"
     with plain():
         fig = Figure(figsize=(WIDTH, height))
@@ -89,7 +89,7 @@ def profile_plot(profiles: pd.DataFrame, title: str, scale: str = "normalised sc
     """Share of runs above each score, a line and its pointwise band for each method (`analysis.ranking.profile`)."""
     with plain():
         fig = Figure(figsize=(WIDTH, 3.2))
-        heading(fig, title, "share of runs above each score, mean over tasks; bands: 95 %, pointwise", 0.12)
+        heading(fig, title, "share of runs above each score, mean over data sets; bands: 95 %, pointwise", 0.12)
         ax = fig.add_axes((0.09, 0.14, 0.66, 0.68))
         for i, (name, part) in enumerate(profiles.groupby("method", sort=False)):
             colour = COLOURS[i % len(COLOURS)]

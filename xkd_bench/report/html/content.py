@@ -14,7 +14,7 @@ from xkd_bench.analysis.scores import reference_of
 from xkd_bench.errors import UsageError
 from xkd_bench.report import plots, tables
 from xkd_bench.report.forest import TITLES, forest
-from xkd_bench.report.html import facts, rankings, table
+from xkd_bench.report.html import facts, table
 from xkd_bench.report.html.gains import gains_figure
 from xkd_bench.report.html.inline import embedded, inline
 from xkd_bench.report.html.latex import gap_document, plain_document
@@ -126,7 +126,7 @@ class Maker:
         long = tables.long(df, self.selection_rule, AGAINST)
         return Block(
             name, title, group, lead, _badges(df), content.facts,
-            tuple(self._score_tables(name, df, content)), 
+            tuple(self._score_tables(name, df, content)),
             (*self._score_figures(name, df, content, gained), *self.panel(name, df)),
             tuple(facts.lacking(df, gained, against)), tuple(facts.commands(df)), content.notes,
             numbers={"scores": records_of(long[long["quantity"] == one["metric"]]),
@@ -199,27 +199,6 @@ class Maker:
                      figures=(self.figure(drawn, name, alt, caption),),
                      commands=(study.command,) * bool(study.command),
                      numbers={"estimates": records_of(estimates)})  # fmt: skip
-
-    def rankings(self, comparisons: rankings.Comparisons) -> list[Block]:
-        """Mean ranks over tasks with their diagram, for each protocol and setting that has enough of both."""
-        out: list[Block] = []
-        if not (found_here := list(rankings.rankable(comparisons))):
-            return out
-        from xkd_bench.analysis.ranking_tests import rank_tests
-        from xkd_bench.report.ranking import critical_difference_plot
-
-        for name, title, means in found_here:
-            found = rank_tests(means)
-            shown = rankings.table_of(found, "Mean ranks", self.next_table(), name)
-            files = self.keep("tables", name, {"csv": means.to_csv(lineterminator="\n", float_format="%.10g").encode()})
-            ranks = ", ".join(f"{method} {rank:.2f}" for method, rank in found.ranks.items())
-            caption = f"{title}: mean ranks over {found.tasks} tasks; bars join methods of which no two differ."
-            drawn = self.figure(
-                critical_difference_plot(found, title), name, f"Mean ranks, 1 is best: {ranks}.", caption
-            )
-            numbers = {"ranks": found.ranks.to_dict(), "pairs": records_of(found.pairs), "p": found.p, "p_f": found.p_f}
-            out.append(Block(name, title, tables=(_with_files(shown, files),), figures=(drawn,), numbers=numbers))
-        return out
 
     def claims(self, ledger: pd.DataFrame, command: str) -> Block:
         """The ledger: a table for each paper and kind."""

@@ -10,11 +10,14 @@ from typing import Any
 import pandas as pd
 
 import xkd_bench
+from xkd_bench.analysis.gains_bootstrap import Correct
 from xkd_bench.errors import UsageError
 from xkd_bench.report.atomic import write_all
 from xkd_bench.report.html import facts
 from xkd_bench.report.html.content import AGAINST, Block, Gap, Maker, Panel
+from xkd_bench.report.html.gain_tables import gain_blocks
 from xkd_bench.report.html.inline import dark
+from xkd_bench.report.html.rankings import ranking_blocks
 from xkd_bench.report.html.table import Entry, Table
 from xkd_bench.report.html.theory import theory
 from xkd_bench.report.words import names_of
@@ -35,7 +38,8 @@ class Study:
     has them, for versions and machines. gaps: estimates.
     conditions, bounds, terms: the bound study (`analysis.conditions`, `analysis.ledger.Data`), empty before it was run.
     panels: of dense comparisons, by their name. ledger: the claims' table, or None. commands: (what it makes,
-    command). selection_rule: how hyper-parameters were chosen, in words.
+    command). selection_rule: how hyper-parameters were chosen, in words. correct: what each test item was worth to a
+    record's scores, by its key (`Store.correct`), for the bootstrap of gains.
     """
 
     scores: pd.DataFrame
@@ -50,6 +54,7 @@ class Study:
     ledger: pd.DataFrame | None = None
     ledger_command: str = "xkd-bench claims"
     command: str = "xkd-bench report"
+    correct: Correct | None = None
 
 
 def write(study: Study, path: Path | str) -> list[Path]:
@@ -79,23 +84,24 @@ def build(study: Study, json_name: str = "report.json") -> tuple[str, str, dict[
     maker = Maker(study.records, study.selection_rule, study.panels)
     overview_number = maker.next_table()
     comparisons = [maker.comparison(name, df) for name, df in study.comparisons]
+    gained = gain_blocks(maker, study.comparisons, study.correct)
     gaps = [maker.gap(gap) for gap in study.gaps if len(gap.estimates)]
     tested = theory(maker, study.conditions, study.bounds, study.terms, study.scores)
-    ranks = maker.rankings(study.comparisons)
+    ranks = ranking_blocks(maker, study.comparisons)
     ledger = (
         maker.claims(study.ledger, study.ledger_command) if study.ledger is not None and len(study.ledger) else None
     )
     overview = _overview(comparisons, overview_number)
     machines = facts.environments(study.records)
-    blocks = [*comparisons, *gaps, *tested, *ranks, *([ledger] if ledger else [])]
+    blocks = [*comparisons, *gained, *gaps, *tested, *ranks, *([ledger] if ledger else [])]
     page = _render(
-        overview=overview, groups=_grouped(comparisons), gaps=gaps, theory=tested, ranks=ranks, ledger=ledger,
-        machines=machines,
+        overview=overview, groups=_grouped(comparisons), gains=gained, gaps=gaps, theory=tested, ranks=ranks,
+        ledger=ledger, machines=machines,
         facts=_scope(study.scores), against=AGAINST, json_name=json_name, command=study.command,
         dark=dark(figure.element for block in blocks for figure in block.figures), papers=PAPERS,
         rebuilt=facts.reconstructed(study.scores),
     )  # fmt: skip
-    return page, _numbers(overview, comparisons, gaps, tested, ranks, ledger, machines), maker.files
+    return page, _numbers(overview, comparisons, gained, gaps, tested, ranks, ledger, machines), maker.files
 
 
 def _render(**content: Any) -> str:
@@ -146,6 +152,7 @@ def _overview(comparisons: Sequence[Block], number: int) -> Table:
 def _numbers(
     overview: Table,
     comparisons: Sequence[Block],
+    gained: Sequence[Block],
     gaps: Sequence[Block],
     tested: Sequence[Block],
     ranks: Sequence[Block],
@@ -161,7 +168,8 @@ def _numbers(
 
     content = {
         "xkd_bench": xkd_bench.__version__, "overview": overview.shown(),
-        "comparisons": [told(block) for block in comparisons], "gaps": [told(block) for block in gaps],
+        "comparisons": [told(block) for block in comparisons],
+        "gains": [told(block) for block in gained], "gaps": [told(block) for block in gaps],
         "theory": [told(block) for block in tested],
         "rankings": [told(block) for block in ranks], "claims": told(ledger) if ledger else None,
         "environments": machines,

@@ -17,7 +17,7 @@ SIGNS = {"gain": "▲", "loss": "▼", "undecided": "○", "supported": "✓", "
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell: `value` ± `spread` and a mark; `note` in small type below; `verdict` sets it as one."""
+    """A cell: `value` ± `spread` and a mark; `note` in small type below, a line each; `verdict` sets it as one."""
 
     value: str
     spread: str = ""
@@ -50,7 +50,8 @@ class Table:
     """columns: (name, kind), kind one of 'text', 'number', 'verdict'; the first column names the rows.
 
     groups: blocks of rows, each with a title or ''. lead: the caption's first words; caption: the rest of it. legend:
-    what marks mean. files: (words, path beside the page). wide: its text needs room, so phones scroll it.
+    what marks mean. files: (words, path beside the page). wide: its text needs room, so phones scroll it. folded: what
+    to open it by, '' of a table that is open.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Table:
     legend: str = ""
     files: tuple[tuple[str, str], ...] = ()
     wide: bool = False
+    folded: str = ""
 
     @property
     def rows(self) -> list[tuple[Entry, ...]]:
