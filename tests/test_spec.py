@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from protocols import CHANGEABLE, load_budget
 from xkd_bench.errors import UsageError
 from xkd_bench.spec import RunSpec, digest
 
@@ -123,3 +124,53 @@ def test_a_digest_depends_on_everything_else(change):
 def test_what_json_cannot_hold_has_no_digest(value):
     with pytest.raises(ValueError, match="JSON"):
         digest({"x": value})
+
+
+# --- changes of the budget ------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_changes_the_budget_of_its_run_and_nothing_else(make):
+    plain, spec = make(), make(recipe={"all.ema": 0.999, "distil.lr": 0.5, "target_size": [24, 32]})
+    budget, own = spec.load_budget(), plain.load_budget()
+    assert (budget.all.ema, budget.distil.lr, budget.target_size) == (0.999, 0.5, (24, 32))
+    changed = {"all", "distil", "target_size"}
+    assert budget.model_dump(exclude=changed) == own.model_dump(exclude=changed)
+    assert make(recipe={"distil.lr": 0.5}, batch=12).load_budget().distil.batch == 12
+
+
+def test_a_recipe_is_known_by_what_it_changes(make):
+    lr = make().load_budget().distil.lr
+    assert "recipe" not in make().fields(), "keys of runs without one are as they were"
+    assert make(recipe={}) == make(recipe={"distil.lr": lr, "distil.ema": None}) == make()
+    one, two = ({"all.ema": 0.9, "distil.lr": 0.5}, {"distil.lr": 0.5, "all.ema": 0.9, "all.decay_norms": True})
+    assert make(recipe=one) == make(recipe=two)
+    assert make(recipe=one).fields() != make(recipe={"all.ema": 0.9}).fields()
+    assert RunSpec.model_validate(make(recipe=one).model_dump()) == make(recipe=one)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"distil.batch": 3}, "recipe distil.batch: the batch of distillation has an option of its own, --batch"),
+        ({"all.eam": 0.9}, "unknown field of a recipe 'all.eam': did you mean 'all.ema'? known: all.augmentation,"),
+        ({"target_siz": 32}, "unknown field of a recipe 'target_siz': did you mean 'target_size'? known: all.aug"),
+        ({"student": "conv4-w8"}, "unknown field of a recipe 'student': "),
+        ({"all.lr": 1, "all.ema": 2}, "recipe all.ema=2: input should be less than 1"),
+        ({"all.milestones": [3]}, "recipe all.milestones=[3]: milestones go with schedule = 'multistep'"),
+        ({"all.lr": "warm"}, "recipe all.lr=warm: input should be a valid number"),
+        ({"all.augmentation": "dense"}, "recipe all.augmentation=dense: for classification there is none, light"),
+    ],
+)
+def test_what_is_wrong_in_a_recipe_is_one_line(make, recipe, message):
+    with pytest.raises(UsageError) as caught:
+        make(recipe=recipe)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_that_can_be_changed_can_be_read_back():
+    for name in CHANGEABLE:
+        for budget in ("smoke", "paper"):
+            plan = load_budget(budget)
+            if plan.head.recipe is not None or not name.startswith("head.recipe"):
+                assert plan.changed({name: plan.value(name)}) == plan

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from protocols import budget_names, load_budget, load_protocol, protocol_names
+from protocols import budget_names, load_protocol, protocol_names
 from xkd_bench import __version__, registry, tasks
-from xkd_bench.spec import FORMAT, digest
+from xkd_bench.spec import FORMAT, changed_budget, digest
 from xkd_bench.store import Store
 
 STAGE = "comparisons"
@@ -51,7 +51,7 @@ def _key(request: Mapping[str, Any]) -> str | None:
     if any(request.get(name) is not None for name in files):  # known by what is in them, which is not read here
         return None
     task = tasks.get(request["task"])
-    plan = load_budget(budget, task.card.budget_kind)
+    plan = changed_budget(budget, task.card.budget_kind, request.get("recipe", {}))
     fields = {
         "format": FORMAT,
         "version": __version__,

@@ -139,7 +139,8 @@ class Runner:
         record = {
             "key": key,
             "spec": spec.model_dump(),
-            "option_changes": {k: v for k, v in spec.options.items() if v != defaults[k]},
+            "option_changes": {k: v for k, v in spec.options.items() if v != defaults[k]}
+            | {f"recipe.{k}": v for k, v in spec.recipe.items()},
             "init": run.init,
             "provenance": run.method.provenance,
             "task": asdict(tasks.get(spec.task).card),

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from protocols import Budget, Protocol, budget_names, load_budget, load_protocol, protocol_names
+from protocols import CHANGEABLE, Budget, Protocol, budget_names, load_budget, load_protocol, protocol_names
 from xkd_bench.catalogue import DEFAULT_TEACHER, SUPERVISED_TEACHER
 from xkd_bench.errors import UsageError, nearest
 
@@ -32,7 +33,8 @@ class RunSpec(BaseModel):
     `options` are the method's, all of them, defaults included. `init`: where the student starts, before distillation
     or, for sup-ft, before the labels: fresh, or with weights of its network that know the source modality.
     `teacher_weights` is a file on this machine; `teacher_digest`, its sha256, is what identifies the run. So it is with
-    files of a backbone, from which a dense task's student or its teacher's training starts.
+    files of a backbone, from which a dense task's student or its teacher's training starts. `recipe`: what of the
+    budget is otherwise here, by names such as `distil.ema` (`protocols.CHANGEABLE`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +57,7 @@ class RunSpec(BaseModel):
     student_backbone: Annotated[Path | None, Field(exclude=True)] = None
     teacher_backbone_digest: str | None = None
     teacher_backbone: Annotated[Path | None, Field(exclude=True)] = None
+    recipe: dict[str, Any] = {}
 
     @classmethod
     def make(
@@ -75,6 +78,7 @@ class RunSpec(BaseModel):
         teacher_weights: Path | str | None = None,
         student_backbone: Path | str | None = None,
         teacher_backbone: Path | str | None = None,
+        recipe: dict[str, Any] | None = None,
     ) -> "RunSpec":
         """A checked spec. `student` defaults to the budget's, `batch` (of distillation) to its recipe's."""
         from xkd_bench import methods, tasks
@@ -104,7 +108,7 @@ class RunSpec(BaseModel):
             "options": cls_method.parse_options(method, options or {}).model_dump(mode="json"),
             "teacher": teacher, "pairs": pairs if cls_method.uses_pairs else "true", "precision": precision,
             "batch": batch, "init": init, "teacher_weights": given, "teacher_digest": _digest_of(card, teacher, given),
-            **_backbones(starts),
+            **_backbones(starts), "recipe": _differences(budget, card, recipe or {}),
         })  # fmt: skip
 
     def __hash__(self) -> int:
@@ -112,7 +116,7 @@ class RunSpec(BaseModel):
 
     def fields(self) -> dict[str, Any]:
         """What identifies the run, for keys: fields that came later are left out where they say what was so before."""
-        later: dict[str, Any] = {"init": "random", **dict.fromkeys(
+        later: dict[str, Any] = {"init": "random", "recipe": {}, **dict.fromkeys(
             ("teacher_digest", "student_backbone_digest", "teacher_backbone_digest")
         )}  # fmt: skip
         fields = {k: v for k, v in self.model_dump().items() if k not in later or v != later[k]}
@@ -128,10 +132,10 @@ class RunSpec(BaseModel):
         return load_protocol(self.protocol)
 
     def load_budget(self) -> Budget:
-        """The budget for the kind of this task's target modality, with `batch` put into its distillation recipe."""
+        """The budget for the kind of this task's target modality, with `recipe` and, of distillation, `batch` in it."""
         from xkd_bench import tasks
 
-        plan = load_budget(self.budget, tasks.get(self.task).card.budget_kind)
+        plan = changed_budget(self.budget, tasks.get(self.task).card.budget_kind, self.recipe)
         if self.batch is None:
             return plan
         return plan.model_copy(update={"distil": plan.distil.model_copy(update={"batch": self.batch})})
@@ -141,6 +145,44 @@ class RunSpec(BaseModel):
         kind = {"simclr": "SimCLR"}.get(self.teacher, self.teacher.replace(":", " "))
         control = "" if self.teacher in ("none", DEFAULT_TEACHER, SUPERVISED_TEACHER) else f" · {kind} teacher"
         return f"{self.method}{control}{' · shuffled pairs' if self.pairs == 'shuffled' else ''} · seed {self.seed}"
+
+
+def changed_budget(name: str, target_kind: str, recipe: Mapping[str, Any]) -> Budget:
+    """A budget with changes (`protocols.CHANGEABLE`). UsageError at the first that cannot be."""
+    plan = load_budget(name, target_kind)
+    for field in recipe:
+        check_change(field)
+    try:
+        return plan.changed(recipe) if recipe else plan
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        about = [field for field in recipe if place.startswith(field)] or list(recipe)
+        given = ", ".join(f"{field}={recipe[field]}" for field in about)
+        what = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"recipe {given}: {what[0].lower()}{what[1:]}") from error
+
+
+def check_change(field: str) -> None:
+    """Raise UsageError if a run cannot change this of its budget."""
+    if field == "distil.batch":
+        raise UsageError("recipe distil.batch: the batch of distillation has an option of its own, --batch")
+    if field not in CHANGEABLE:
+        part = field.rpartition(".")[0] + "."
+        alike = [name for name in CHANGEABLE if name.startswith(part)]
+        raise nearest(
+            "field of a recipe", field, alike or [n for n in CHANGEABLE if not n.startswith(("pre", "head."))]
+        )
+
+
+def _differences(budget: str, card: "Card", recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe is not the budget's anyway, as the budget would say it."""
+    plan, changed = load_budget(budget, card.budget_kind), changed_budget(budget, card.budget_kind, recipe)
+    moves = ("none", "dense", "dense-steps") if card.kind == "segmentation" else ("none", "light", "simclr")
+    for field in recipe:
+        if field.endswith(".augmentation") and changed.value(field) not in moves:
+            raise UsageError(f"recipe {field}={recipe[field]}: for {card.kind} there is {', '.join(moves)}")
+    return {field: changed.value(field) for field in sorted(recipe) if changed.value(field) != plan.value(field)}
 
 
 def _default_teacher(card: "Card") -> str:

@@ -195,13 +195,13 @@ def test_the_reports_commands_ask_for_the_very_same_runs(loaded, tmp_path):
     from xkd_bench.report.html.facts import commands
 
     asked = ("--protocol", "linear-eval", "--method", "cmd", "--option", "form=intra", "--batch", "14")
-    asked += ("--precision", "bf16", "--seeds", "1,", "--out", str(tmp_path))
+    asked += ("--recipe", "distil.weight_decay=0.01", "--precision", "bf16", "--seeds", "1,", "--out", str(tmp_path))
     assert xkd(loaded, *RUN, *asked, "--quiet").code == 0
     keys = {f.name for f in (tmp_path / "runs").iterdir()}
     (again,) = commands(Store(tmp_path).frame())
     shutil.rmtree(tmp_path / "artefacts")
     words = shlex.split(again)[1:]
-    assert {"--batch", "14", "--precision", "bf16"} <= set(words)
+    assert {"--batch", "14", "--precision", "bf16", "--recipe", "distil.weight_decay=0.01"} <= set(words)
     ended = xkd(loaded, *words, "--device", "cpu", "--out", str(tmp_path), "--quiet", prelude=FORBID)
     assert ended.code == 0, ended.err
     assert {f.name for f in (tmp_path / "runs").iterdir()} == keys
@@ -254,6 +254,9 @@ def test_seeds_are_read_as_they_are_written(seeds):
         (["--option", "tau=cold"], "option tau=cold of method 'cmc'"),
         (["--option", "tau=-1"], "option tau=-1 of method 'cmc': input should be greater than 0"),
         (["--option", "ta=1"], "unknown option of method 'cmc' 'ta': did you mean 'tau'?"),
+        (["--recipe", "distil.ema"], "--recipe distil.ema: a change is FIELD=VALUE, such as"),
+        (["--recipe", "distil.eam=0.9"], "unknown field of a recipe 'distil.eam': did you mean 'distil.ema'?"),
+        (["--recipe", "distil.ema=9"], "recipe distil.ema=9: input should be less than 1"),
         (["--seeds", "many"], "--seeds many: give a number of seeds"),
         (["--seeds", "0"], "--seeds 0: seeds are 0 or more, at least one"),
         (["--seeds", "-2"], "--seeds -2: seeds are 0 or more"),

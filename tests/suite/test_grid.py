@@ -178,6 +178,26 @@ def test_what_no_run_can_be_names_its_block(sweep):
         sweep(BLOCK + '[[grid]]\nmethod = "cmcc"\n').specs("smoke")
 
 
+def test_changes_of_the_budget_are_crossed_and_the_narrower_table_wins_field_by_field(sweep):
+    grid = sweep("""
+recipe.all = { lr = 0.5, ema = 0.9 }
+[under.smoke]
+recipe.all.lr = 0.25
+[[grid]]
+method = "ssl"
+recipe.distil.lr = [0.1, 0.2]
+""")
+    assert [s.recipe for s in grid.specs("smoke")] == [
+        {"all.ema": 0.9, "all.lr": 0.25, "distil.lr": lr} for lr in (0.1, 0.2)
+    ]
+    (one,) = grid.specs("smoke", **{"recipe.all.ema": 0.8, "recipe.distil.lr": 0.3})
+    assert one.recipe == {"all.ema": 0.8, "all.lr": 0.25, "distil.lr": 0.3}
+    with pytest.raises(UsageError, match=r"mine.toml: \[shared\]: unknown field of a recipe 'all.eam': did you mean"):
+        sweep("recipe.all.eam = 0.9\n" + BLOCK)
+    with pytest.raises(UsageError, match=r"sweep 'mine', \[\[grid\]\] 1: recipe all.ema=2: input should be less"):
+        sweep(BLOCK + "recipe.all.ema = 2\n").specs("smoke")
+
+
 # --- those that are shipped -----------------------------------------------------------------------------------------
 
 

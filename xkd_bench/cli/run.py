@@ -25,13 +25,28 @@ from xkd_bench.cli.runs import (
     Threads,
     carry_out,
 )
-from xkd_bench.cli.shared import Json, Out, Seeds, file_name, parse_options, parse_seeds, publish, seeds_words
+from xkd_bench.cli.shared import (
+    Json,
+    Out,
+    Seeds,
+    file_name,
+    parse_options,
+    parse_recipe,
+    parse_seeds,
+    publish,
+    seeds_words,
+)
 
 if TYPE_CHECKING:
     from xkd_bench.store import Store
 
 Methods = Annotated[list[str], typer.Option("--method", "-m", help="Method under test; may be repeated.")]
 MethodOptions = Annotated[list[str], typer.Option("--option", "-o", help="A method's key=value; may be repeated.")]
+
+Recipes = Annotated[
+    list[str],
+    typer.Option("--recipe", help="FIELD=VALUE instead of the budget's: distil.ema=0.999, target_size=[512,1024], ..."),
+]
 
 
 def run(
@@ -55,6 +70,7 @@ def run(
     teacher_backbone: Annotated[
         Path | None, typer.Option(help="Dense tasks: a file whose backbone the teacher's training starts from.")
     ] = None,
+    recipe: Recipes = [],
     alone: Annotated[bool, typer.Option("--alone", help="Only the methods: no controls, no references.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be read.")] = False,
     device: Device = "auto",
@@ -88,6 +104,8 @@ def run(
         "student_backbone": str(student_backbone) if student_backbone else None,
         "teacher_backbone": str(teacher_backbone) if teacher_backbone else None,
     }  # fmt: skip
+    if recipe:
+        request["recipe"] = parse_recipe(recipe)
     if skip_bad:
         from xkd_bench.tasks import SKIP_BAD
 
@@ -106,7 +124,7 @@ def run(
     if not processes.is_first():
         return
     frame = store.frame(keys)
-    command = _command(request, option)
+    command = _command(request, option, recipe)
     plain = {"methods": method, "protocol": protocol, "task": task, "budget": budget}
     name = file_name(frame, "+".join(method), command if command != _command(plain, []) else "")
     rows = publish(frame, out, name, command, shown=not (quiet or as_json))
@@ -132,7 +150,7 @@ def _run_missing(store: "Store", request: dict[str, Any], machine: Machine, clus
 DEFAULTS = {"task": "emoji-sketch", "budget": "laptop", "teacher": None, "student": None, "pairs": "true"}
 
 
-def _command(request: Mapping[str, Any], options: Sequence[str]) -> str:
+def _command(request: Mapping[str, Any], options: Sequence[str], recipe: Sequence[str] = ()) -> str:
     """The command that makes this comparison again, with what differs from the defaults. Its digest names files."""
     words = ["xkd-bench run", f"--protocol {request['protocol']}", *(f"--method {m}" for m in request["methods"])]
     words += _changed(request, DEFAULTS)
@@ -142,6 +160,7 @@ def _command(request: Mapping[str, Any], options: Sequence[str]) -> str:
     words += ["--alone"] if request.get("alone") else []
     words += _changed(request, {"precision": "32", "init": "random"})
     words += _changed(request, dict.fromkeys(("teacher_weights", "student_backbone", "teacher_backbone")))
+    words += [f"--recipe {quote(change)}" for change in recipe]
     return " ".join(words)
 
 

@@ -1,7 +1,6 @@
 """`xkd-bench sweep`: a grid of runs from a TOML file."""
 
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,7 @@ from xkd_bench.cli.runs import (
     Threads,
     carry_out,
 )
-from xkd_bench.cli.shared import Json, Out, Seeds, groups, parse_seeds, publish, seeds_words
+from xkd_bench.cli.shared import Json, Out, Seeds, groups, parse_seeds, parse_value, publish, seeds_words
 from xkd_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,10 +113,7 @@ def _overrides(given: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise UsageError(f"--set {text}: a field is FIELD=VALUE, such as --set student=resnet8-w16")
-        try:
-            fields[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            fields[name.strip()] = value.strip()
+        fields[name.strip()] = parse_value(value)
     return fields
 
 

@@ -1,10 +1,10 @@
 """The teacher itself, on its own modality: the upper reference of dense tables. Nothing is trained but the teacher."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from xkd_bench.methods.dense import DenseBatch, DenseMethod
+from xkd_bench.methods.dense import DenseBatch, DenseMethod, Inputs
 from xkd_bench.models.segmenters import Segmentation
 
 
@@ -16,7 +16,7 @@ class TeacherItself(DenseMethod):
 
     distils = False
     trains_student = False
-    inputs = ("source",)
+    inputs: ClassVar[tuple[Inputs, ...]] = ("source",)
     protocols = ("fine-tune",)
     provenance = "[STD] the teacher on its own modality"
 

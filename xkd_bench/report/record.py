@@ -34,8 +34,11 @@ def record_view(record: dict[str, Any]) -> RenderableType:
     head.add_column()
     for name, text in facts.items():
         head.add_row(name, Text(text))
-    exchanged = next((s["details"]["exchanged"] for s in record["scores"] if "exchanged" in s.get("details", {})), {})
-    return Group(head, Text(), _scores(record["scores"]), *([Text(), _exchanged(exchanged)] if exchanged else []))
+    parts: list[RenderableType] = [head, Text(), _scores(record["scores"])]
+    exchanged = [s["details"]["exchanged"] for s in record["scores"] if "exchanged" in s.get("details", {})]
+    if exchanged:  # of several draws of the labels, the first
+        parts += [Text(), _exchanged(exchanged[0])]
+    return Group(*parts)
 
 
 def record_list(records: list[dict[str, Any]]) -> Table:

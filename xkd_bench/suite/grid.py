@@ -16,6 +16,7 @@
     [[grid]]                             a block: its fields, over all of these
     method = "cmcd"
     options.alpha = [0, 0.5, 1]          options of the block's methods
+    recipe.all.ema = 0.999               instead of the budget's (`protocols.CHANGEABLE`); in [shared], [under] too
 
     [[grid]]
     method = ["ssl", "sup-ft"]
@@ -39,7 +40,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAd
 from protocols import budget_names, load_budget
 from xkd_bench.errors import UsageError, nearest
 from xkd_bench.seeds import seed_list
-from xkd_bench.spec import RunSpec
+from xkd_bench.spec import RunSpec, check_change
 from xkd_bench.suite.comparison import with_controls
 
 # Seeds and budget are the sweep's, options have a table of their own, and the precision is the machine's.
@@ -49,6 +50,7 @@ FIELDS = {
     if name not in ("seed", "budget", "options", "precision")
 }
 """Fields that a grid may set, with their types."""
+RECIPE = "recipe."
 
 
 class Block(BaseModel):
@@ -99,7 +101,8 @@ class Sweep(BaseModel):
         for number, block in enumerate(self.grid, 1):
             if block.budgets is None or budget in block.budgets:
                 controls = not alone and (self.controls if block.controls is None else block.controls)
-                fields = {**self.shared, **self.under.get(budget, {}), **(block.model_extra or {}), **overrides}
+                tables = (self.shared, self.under.get(budget, {}), block.model_extra or {}, overrides)
+                fields = {name: value for table in tables for name, value in _flat(table).items()}
                 for one in _crossed(fields, block.options):
                     one |= {"budget": budget, "precision": precision}
                     with _in_block(self.name, number):
@@ -133,9 +136,21 @@ def _crossed(fields: Mapping[str, Any], options: Mapping[str, Any]) -> list[dict
     names, lists = list(fields), [_several(value) for value in (*fields.values(), *options.values())]
     combinations = []
     for values in itertools.product(*lists):
+        one = dict(zip(names, values, strict=False))
+        recipe = {name.removeprefix(RECIPE): one.pop(name) for name in names if name.startswith(RECIPE)}
         chosen = dict(zip(options, values[len(names) :], strict=True))
-        combinations.append({**dict(zip(names, values, strict=False)), "options": chosen})
+        combinations.append({**one, **({"recipe": recipe} if recipe else {}), "options": chosen})
     return combinations
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with each change of the recipe as one of its own, `recipe.all.ema`: a narrower table then changes a wider
+    one's one by one, and their lists are crossed."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        inner = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, Mapping) else None
+        flat |= {name: value} if inner is None else _flat(inner)
+    return flat
 
 
 def _several(value: Any) -> list[Any]:
@@ -147,10 +162,15 @@ def check_fields(fields: Mapping[str, Any], where: str, also: Sequence[str] = ()
 
     also: what else could have been meant.
     """
-    for name, value in fields.items():
-        if name not in FIELDS:
+    for name, value in _flat(fields).items():
+        if change := name.startswith(RECIPE):
+            try:
+                check_change(name.removeprefix(RECIPE))
+            except UsageError as error:
+                raise UsageError(f"{where}: {error}") from error
+        elif name not in FIELDS:
             raise UsageError(f"{where}: {nearest('field', name, [*FIELDS, *also])}")
-        for one in _several(value):
+        for one in [] if change else _several(value):  # the values of a recipe are the budget's to check
             try:
                 TypeAdapter(FIELDS[name]).validate_python(one, strict=True)
             except ValidationError as error:

@@ -55,7 +55,7 @@ def commands(df: pd.DataFrame) -> list[str]:
     for (changes, teacher, student, init, batch, precision), methods in found.items():
         words = [f"xkd-bench run --protocol {quote(one['protocol'])} --task {quote(one['task'])}"]
         words += [f"--budget {quote(one['budget'])}", *(f"--method {quote(name)}" for name in methods)]
-        words += [f"--option {quote(f'{k}={_plain(v)}')}" for k, v in sorted(json.loads(changes or "{}").items())]
+        words += [_change(name, value) for name, value in sorted(json.loads(changes or "{}").items())]
         words += [*_teacher(teacher), f"--student {quote(student)}"]
         words += _start(init) + [f"--batch {batch}"] * (batch != "")
         words += [f"--precision {precision}"] * (precision != "32") + [f"--seeds {seeds}"] + ["--alone"] * alone
@@ -68,6 +68,12 @@ def _asked(df: pd.DataFrame) -> pd.DataFrame:
     batch = df["batch"].map(lambda b: "" if pd.isna(b) else str(int(b))) if "batch" in df else ""
     asked = pd.DataFrame({"key": df["key"], "batch": batch, "precision": df.get("precision", "32")})
     return asked.drop_duplicates("key")
+
+
+def _change(name: str, value: Any) -> str:
+    """The words of a changed option, or of a change of the budget, which records name `recipe.FIELD`."""
+    bare = name.removeprefix("recipe.")
+    return f"--{'option' if bare == name else 'recipe'} {quote(f'{bare}={_plain(value)}')}"
 
 
 def _plain(value: Any) -> str:
