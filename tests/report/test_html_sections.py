@@ -37,6 +37,7 @@ def test_claims_have_their_verdicts_in_words_and_what_they_lack():
     assert told["claims"][1]["effect"] is None
     rows = Page(text).tables[-1][1:]
     assert [row[4].split()[-1] for row in rows] == ["supported", "undecided"]
+    assert "a: difference; Table 1" in rows[0][0], "statements of the same words are told apart by their names"
     assert "1.50 [0.50, 2.50]" in rows[0][2]
     assert "xkd-bench sweep table1" in rows[1][5]
     assert "a &lt;b&gt;" in text

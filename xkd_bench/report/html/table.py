@@ -127,9 +127,9 @@ def of_claims(title: str, rows: Sequence[Row], number: int, name: str, caption: 
     columns = (("statement", "text"), ("claimed", "number"), ("θ", "number"), ("p Holm", "number"),
                ("verdict", "verdict"), ("rests on", "text"))  # fmt: skip
     lines = tuple(
-        (Entry(str(row["statement"]), note=f"{row['statistic']}; {row['source']}"), Entry(str(row["claimed"])),
-         Entry(claims.found(row)), Entry(claims.chance(row["p_holm"])), Entry(str(row["verdict"]), verdict=True),
-         Entry(claims.why(row)))
+        (Entry(str(row["statement"]), note=f"{row['claim']}: {row['statistic']}; {row['source']}"),
+         Entry(str(row["claimed"])), Entry(claims.found(row)), Entry(claims.chance(row["p_holm"])),
+         Entry(str(row["verdict"]), verdict=True), Entry(claims.why(row)))
         for row in rows
     )  # fmt: skip
     return Table(number, name, title, caption, columns, (("", lines),), claims.LEGEND, wide=True)
