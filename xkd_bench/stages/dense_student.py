@@ -94,12 +94,12 @@ def fit_student(
     """Train the student in place, by its method or, for one that has none, by the labels; mean loss of each epoch."""
     torch.manual_seed(stream(run.spec.seed, "method"))
     model = run.method(student, known, run.options) if run.method.distils else Supervised(student)
+    plan = recipe.fitted(steps)
+    for clock in model.modules():
+        if isinstance(clock, Clock):
+            clock.total = plan.epochs * steps
     return fit(
         model, batches, steps, plan, seed=stream(run.spec.seed, "train"), fabric=run.fabric,
         what=f"{run.spec.method} on {run.spec.task}", on_step=run.on_step(run.spec.method),
         checkpoint=work / "checkpoint.pt",
     )  # fmt: skip
-    plan = recipe.fitted(steps)
-    for clock in model.modules():
-        if isinstance(clock, Clock):
-            clock.total = plan.epochs * steps
