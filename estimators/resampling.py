@@ -14,6 +14,8 @@ from scipy import stats
 
 from .inputs import FloatArray, IntArray
 
+_BLOCK = 2**16  # draws at a time, which stay near the processor
+
 
 def jackknife_blocks(codes: IntArray, count: int, rng: np.random.Generator) -> IntArray:
     """A block label for each row: whole groups, dealt at random to at most `count` blocks of about equal size."""
@@ -51,7 +53,10 @@ def bootstrap_mean(
 ) -> tuple[float, float]:
     """Percentile interval of the mean of independent values (asymptotic)."""
     tail = (1.0 - confidence) / 2
-    means = bootstrap_weights(values.size, resamples, rng) @ values
+    rows = max(1, _BLOCK // values.size)
+    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    drawn = (rng.integers(0, values.size, size=(size, values.size)) for size in sizes)
+    means = np.concatenate([values[places].mean(1) for places in drawn])
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return float(low), float(high)
 

@@ -110,7 +110,7 @@ def hsic(
     """
     k = as_kernel(kernel)
     name = f"{'hsic_unbiased' if unbiased else 'hsic_biased'}[{_title(k, target_kernel)}]"
-    triples, n, units = _triples(source, target, k, target_kernel, unbiased, groups, interval, seed)
+    triples, n, units = _triples(source, target, k, target_kernel, unbiased, groups, interval, seed, own=False)
     return _estimate(lambda t: t[0], triples, confidence, units if triples[1:] else n, name)
 
 
@@ -208,8 +208,11 @@ def _triples(
     groups: Groups | None,
     interval: Interval | None,
     seed: Seed,
+    own: bool = True,
 ) -> tuple[list[Triple], int, int]:
-    """HSIC triples: of all rows, then with each jackknife block left out; the number of rows and of groups."""
+    """HSIC triples: of all rows, then with each jackknife block left out; the number of rows and of groups.
+
+    own: whether the HSIC of each side with itself is needed, the second and third of a triple."""
     if interval not in ("jackknife", None):
         raise ValueError(f"interval must be 'jackknife' or None, got {interval!r}")
     x, y = as_pairs(source, target, 4 if debiased else 2)
@@ -223,7 +226,7 @@ def _triples(
     if kernel.name == other.name == "linear" and max(x.shape[1], y.shape[1]) < x.shape[0]:
         triples = _linear_triples(x, y, debiased, blocks, count)
     else:
-        sums = gram_sums(x, y, kernel, other, blocks)
+        sums = gram_sums(x, y, kernel, other, blocks, own)
         left_out = range(count) if count > 1 else range(0)
         triples = [sums.triple(debiased), *(sums.triple(debiased, b) for b in left_out)]
     scale = [_noise_floor(x, kernel), _noise_floor(y, other)]

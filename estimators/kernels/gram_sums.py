@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..inputs import IntArray
 from .kernel import Kernel, bandwidth, gram
 
 _BLOCK_BYTES = 2**26
+_MOST_ROWS = 256  # of a block: of n rows in blocks of r, r / n of the Gram matrices is computed twice
 
 
 @dataclass
@@ -20,7 +22,7 @@ class GramSums:
     k: torch.Tensor  # [n, B]  sum_{j in b} K~_ij
     l: torch.Tensor  # [n, B]  # noqa: E741
     kl: torch.Tensor  # [n, B]  sum_{j in b} K~_ij L~_ij
-    kk: torch.Tensor  # [n, B]
+    kk: torch.Tensor  # [n, B]; NaN where HSIC of a side with itself was not asked for
     ll: torch.Tensor  # [n, B]
     k_diagonal: torch.Tensor  # [n]
     l_diagonal: torch.Tensor  # [n]
@@ -61,25 +63,38 @@ def _biased(product: torch.Tensor, k: torch.Tensor, l: torch.Tensor, dk: torch.T
     return float(total / (n - 1) ** 2)
 
 
-def gram_sums(x: torch.Tensor, y: torch.Tensor, x_kernel: Kernel, y_kernel: Kernel, blocks: IntArray) -> GramSums:
-    """One pass over Gram rows; about 64 MB at a time beside the n x B sums."""
+def gram_sums(
+    x: torch.Tensor, y: torch.Tensor, x_kernel: Kernel, y_kernel: Kernel, blocks: IntArray, own: bool = True
+) -> GramSums:
+    """One pass over Gram rows; about 64 MB at a time beside the n x B sums. own: HSIC(K, K) and HSIC(L, L) too.
+
+    Gram matrices are symmetric: a block of rows meets itself and the rows after it, which count for both orders.
+    """
     n = x.shape[0]
     x, y = x.double() - x.double().mean(0), y.double() - y.double().mean(0)
     hx, hy = bandwidth(x_kernel, x), bandwidth(y_kernel, y)
     labels = torch.from_numpy(np.asarray(blocks)).to(x.device)
     members = torch.nn.functional.one_hot(labels).double()  # [n, B]
-    parts: list[list[torch.Tensor]] = []
-    step = max(1, _BLOCK_BYTES // (8 * 4 * n))
+    sums = [torch.zeros_like(members) for _ in range(5 if own else 3)]
+    diagonals = [torch.empty(n, dtype=torch.float64, device=x.device) for _ in range(2)]
+    step = max(1, min(_MOST_ROWS, _BLOCK_BYTES // (8 * 4 * n)))
     for start in range(0, n, step):
-        part = slice(start, start + step)
-        k, l = gram(x_kernel, x[part], x, hx), gram(y_kernel, y[part], y, hy)  # noqa: E741
-        here = torch.arange(k.shape[0], device=x.device)
-        diagonals = k[here, here + start].clone(), l[here, here + start].clone()
-        k[here, here + start] = 0.0
-        l[here, here + start] = 0.0
-        sums = [m @ members for m in (k, l, k * l)]
-        sums += [m.square_() @ members for m in (k, l)]
-        parts.append([*sums, *diagonals])
-    stacked = [torch.cat(column) for column in zip(*parts, strict=True)]
-    k_sums, l_sums, kl, kk, ll, k_diagonal, l_diagonal = stacked
-    return GramSums(k_sums, l_sums, kl, kk, ll, k_diagonal, l_diagonal, labels)
+        part, after = slice(start, start + step), slice(start + step, None)
+        k, l = gram(x_kernel, x[part], x[start:], hx), gram(y_kernel, y[part], y[start:], hy)  # noqa: E741
+        for matrix, diagonal in zip((k, l), diagonals, strict=True):
+            diagonal[part] = matrix.diagonal()
+            matrix.fill_diagonal_(0.0)
+        for total, matrix in zip(sums, _products(k, l), strict=False):
+            total[part] += matrix @ members[start:]
+            total[after] += matrix[:, step:].T @ members[part]
+    kk, ll = sums[3:] or [torch.full_like(members, torch.nan)] * 2
+    return GramSums(sums[0], sums[1], sums[2], kk, ll, diagonals[0], diagonals[1], labels)
+
+
+def _products(k: torch.Tensor, l: torch.Tensor) -> Iterator[torch.Tensor]:  # noqa: E741
+    """What is summed, one after another; in the end k and l are overwritten."""
+    yield k
+    yield l
+    yield k * l
+    yield k.square_()
+    yield l.square_()

@@ -26,12 +26,27 @@ def test_losses_of_all_libraries_are_one_number(case):
         assert value == pytest.approx(values[OURS], rel=1e-5), name
 
 
-@pytest.mark.parametrize("case", [estimates.mmd_case(60, 8), estimates.knn_case(60, 8)], ids=lambda case: case.what)
+@pytest.mark.parametrize("case", [make(60, 8) for make in estimates.CASES], ids=lambda case: case.what)
 def test_estimates_of_all_libraries_are_one_number(case):
-    values = {name: work() for name, work in case.works.items()}
+    values = {name: work() for name, work in case.works.items() if name not in case.bare}
     assert len(values) > 1
     for name, value in values.items():
         assert value == pytest.approx(values[OURS], rel=1e-6, abs=1e-9), name
+
+
+def test_bootstraps_of_both_libraries_are_as_wide_as_theory_says():
+    found = {name: work() for name, work in estimates.bootstrap_case(400, 20_000).works.items()}
+    values = estimates.rows(400, 1)[0].double().numpy()
+    expected = 1.96 * values.std() / 400**0.5
+    assert found == {name: pytest.approx(expected, rel=0.05) for name in (OURS, "scipy")}
+
+
+def test_every_estimator_is_compared_at_every_size_and_with_a_bootstrap():
+    names = [case.what.partition(",")[0] for case in estimates.cases(quick=False)]
+    assert len(estimates.SIZES) == 2
+    assert {name: names.count(name) for name in names} == dict.fromkeys(
+        ("cka", "hsic linear", "hsic rbf", "mmd2", "svcca", "mutual_knn", "retrieval_recall", "bootstrap of a mean"), 2
+    )
 
 
 def test_a_peer_is_held_against_ours_and_a_bare_computation_is_not():
