@@ -15,14 +15,22 @@ def test_rates_are_runs_a_minute_and_ratios_of_the_same_round(monkeypatch):
     monkeypatch.setattr(suite_rate, "measure", lambda options, places: (SECONDS, found, 10))
     monkeypatch.setattr(suite_rate.os, "cpu_count", lambda: 2)
     result = suite_rate.run(Options())
+    assert result.frame["runs"].tolist() == [10, 10]
     assert result.frame["runs a minute"].tolist() == [12.0, 24.0]
     assert result.frame.iloc[1][["times", "lowest", "highest"]].tolist() == [2.0, 1.6, 2.5]
     (target,) = result.targets
     assert (target.value, target.bound, target.verdict) == (2.0, 1.5, "met")
     assert "equal to the last bit" in result.words
+    assert result.words.startswith("A suite of 10 runs of SimCLR")
+    assert "on a GPU it is one of 100" in result.words
 
     found["2 at once"] = [[0.5], [0.76]]
     assert "NOT equal" in suite_rate.run(Options()).words
+
+
+def test_on_a_gpu_it_is_a_suite_of_a_hundred_and_on_cpus_as_many_for_each_core():
+    assert suite_rate.number_of("cuda", suite_rate.ON_A_GPU) == 100
+    assert [suite_rate.number_of("cpu", cores) for cores in (1, 2)] == [12, 24]
 
 
 def test_a_suite_is_as_many_seeds_into_a_new_folder_and_a_failure_ends_it(monkeypatch):

@@ -30,7 +30,9 @@ BENCHMARKS: dict[str, Entry] = {
     "distillation": Entry("distillation", "an epoch of the training loop against bare steps; what augmentation costs"),
     "losses": Entry("loss_speed", "contrastive and distillation losses against other libraries, values compared"),
     "chunks": Entry("contrastive_memory", "memory and time of contrastive losses in chunks, against the whole at once"),
-    "estimators": Entry("estimators_bench", "CKA, kernels, neighbours, bootstrap against other libraries"),
+    "estimators": Entry(
+        "estimators_bench", "kernels, SVCCA, neighbours, retrieval and bootstrap against other libraries"
+    ),
     "few-shot": Entry("few_shot", "batched linear heads of all draws against a loop over scikit-learn's"),
     "dense": Entry("dense", "step time and memory of every dense method against the plain student's"),
     "dense-large": Entry("dense_large", "the same on 512 × 512 pixels", False),
@@ -38,7 +40,7 @@ BENCHMARKS: dict[str, Entry] = {
     "scaling": Entry("scaling", "cost against batch, candidates, resolution and pairs, with fitted exponents"),
     "reading": Entry("data_speed", "reading batches from the cache against training on them"),
     "start-up": Entry("start_up", "xkd-bench --help and list against importing typer alone"),
-    "suite-rate": Entry("suite_rate", "runs per hour of a suite, one process and several"),
+    "suite-rate": Entry("suite_rate", "small runs a minute: several at once on Ray against one after another"),
     "survival": Entry("survival", "a suite that is killed again and again ends with the same records", False),
 }
 

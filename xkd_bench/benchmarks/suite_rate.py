@@ -1,8 +1,9 @@
-"""Runs a minute: several small runs at once on Ray against one after another, on one machine.
+"""Runs a minute: a suite of small runs, several at once on Ray against one after another, on one machine.
 
 The same runs are carried out by both engines in turns, each time into a new results folder, with one thread a run, and
-their scores are compared. On CPUs as many go at once as there are cores; on a GPU four, each with a quarter of it: a
-small network leaves most of a GPU idle. Ray and its workers have started before the first round.
+their scores are compared. On a GPU it is a suite of 100, four at once, each with a quarter of it: a small network
+leaves most of a GPU idle. On CPUs it is 12 for each core, as many at once as there are cores, so that both sides and
+all rounds take less than an hour. Ray and its workers have started before the first round.
 
     python -m xkd_bench.benchmarks.suite_rate [--quick] [--device cuda]
 """
@@ -31,6 +32,10 @@ from xkd_bench.suite.plan import make_plan
 
 ON_A_GPU = 4
 """Runs that share one."""
+SUITE = 100
+"""Runs of a round on a GPU."""
+A_CORE = 12
+"""Runs of a round on CPUs, for each core."""
 SHARE = 0.75
 """Of perfect scaling: what the rate on CPUs is held to, and that on a GPU to any gain at all."""
 Scores = list[list[float]]
@@ -42,6 +47,11 @@ def runs_of(budget: str, number: int) -> list[RunSpec]:
         RunSpec.make(task="twin-gaussian", method="ssl", protocol="linear-eval", budget=budget, seed=seed)
         for seed in range(number)
     ]
+
+
+def number_of(device: str, places: int) -> int:
+    """Runs of a round."""
+    return SUITE if device == "cuda" else A_CORE * places
 
 
 def scores(engine: Engine, runner: Runner, runs: list[RunSpec]) -> Scores:
@@ -71,8 +81,8 @@ def at_once(machine: Machine, runs: list[RunSpec], gpus: float) -> Scores:
 def measure(options: Options, places: int) -> tuple[dict[str, list[float]], dict[str, Scores], int]:
     """Seconds of each side in each round, the scores of its last one, and how many runs a round has."""
     machine = Machine(options.device, threads=1)
-    budget, each, rounds = ("smoke", 1, 2) if options.quick else ("laptop", 4, 6)
-    runs = runs_of(budget, each * places)
+    budget, rounds = ("smoke", 2) if options.quick else ("laptop", 6)
+    runs = runs_of(budget, places if options.quick else number_of(options.device, places))
     gpus = 1 / places if options.device == "cuda" else 0.0
     found: dict[str, Scores] = {}
 
@@ -97,6 +107,7 @@ def run(options: Options) -> Result:
     rows = [
         {
             "engine": name,
+            "runs": number,
             "runs a minute": 60 * number / statistics.median(s),
             "times": t,
             "lowest": low,
@@ -107,8 +118,9 @@ def run(options: Options) -> Result:
     bound = 1.0 if options.device == "cuda" else SHARE * places
     same = found[alone] == found[several]
     words = (
-        f"{number} runs of SimCLR on twin-gaussian with linear evaluation, each with one thread, into a new results "
-        f"folder each time; wall time, in turns, {gain.n} rounds. {SPREAD} The scores of both engines are "
+        f"A suite of {number} runs of SimCLR on twin-gaussian with linear evaluation, each with one thread, into a new "
+        f"results folder each time{'' if options.device == 'cuda' else f' (on a GPU it is one of {SUITE})'}; wall "
+        f"time, in turns, {gain.n} rounds. {SPREAD} The scores of both engines are "
         f"{'equal to the last bit' if same else 'NOT equal'}."
     )
     target = Target(f"runs a minute, {several} / {alone}", gain.value, bound, False, gain.low, gain.high, gain.n)
