@@ -18,12 +18,17 @@ log = logging.getLogger("xkd_bench")
 WAIT, WARM_UP, STEPS = 2, 1, 3
 """Steps that are left out (the first ones allocate and choose kernels), that warm the profiler up, that are kept."""
 ROWS = 25
+QUIET = {"KINETO_LOG_LEVEL": "6"}
+"""torch's tracing library writes of each start and stop, and of GPUs that are not there, into the progress. 6: of
+nothing. It reads this when the first profile begins."""
 
 
 class Profiles:
     """Profiles the first training of each name in a run: draws of labels do the same work."""
 
     def __init__(self, folder: Path) -> None:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         self.folder = folder
         self._run, self._seen = "", set[str]()
         self._file: Path | None = None

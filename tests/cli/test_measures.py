@@ -1,5 +1,7 @@
 """`xkd-bench sweep` with `measure`: gaps and bounds of its runs, once."""
 
+import json
+
 from tests.cli.program import xkd
 from xkd_bench.analysis import load
 from xkd_bench.suite.grid import load_sweep
@@ -23,8 +25,13 @@ method = ["sup-ft"]
 def test_a_sweep_measures_what_its_file_says_and_once(loaded, tmp_path):
     file, out = tmp_path / "mine.toml", tmp_path / "out"
     file.write_text(FILE.format(kinds='"gap", "bound"'))
+    planned = xkd(loaded, "sweep", str(file), "--out", str(out), "--dry-run")
+    for words in ("gaps      2 to measure, 0 in the store", "bounds    1 to measure, 0 in the store"):
+        assert words in planned.out
+    assert not out.exists()
     first = xkd(loaded, "sweep", str(file), "--out", str(out))
     assert first.code == 0, first.err
+    assert [line.partition(" ")[0] for line in first.lines] == ["done"] * 4
     found = load(out)
     assert set(found.gaps["encoders"]) == {"oracle", "raw"}
     assert list(found.bounds["method"]) == ["sup-ft"]
@@ -32,7 +39,38 @@ def test_a_sweep_measures_what_its_file_says_and_once(loaded, tmp_path):
     assert "gap of toy, oracle, seed 0" in first.err
     again = xkd(loaded, "sweep", str(file), "--out", str(out))
     assert again.code == 0, again.err
-    assert "gap of toy" not in again.err
+    assert again.lines == []
+    plan = json.loads(xkd(loaded, "sweep", str(file), "--out", str(out), "--dry-run", "--json", "--seeds", "2").out)
+    assert (plan["gaps"], plan["bounds"]) == ({"needed": 4, "there": 2}, {"needed": 2, "there": 1})
+    assert plan["seconds"] > 0
+    anew = xkd(loaded, "sweep", str(file), "--out", str(out), "--no-resume")
+    assert anew.code == 2
+    assert "has 1 runs, 2 gaps, 1 bounds of this sweep" in anew.err
+
+
+BROKEN = """
+from xkd_bench.suite import measure
+def gap_table(*args, **more):
+    raise RuntimeError("out of memory")
+measure.gap_table = gap_table
+"""
+
+
+def test_measurements_that_fail_are_listed_like_runs_and_count_as_failures(loaded, tmp_path):
+    file, out = tmp_path / "mine.toml", tmp_path / "out"
+    file.write_text(FILE.format(kinds='"gap", "bound"'))
+    ended = xkd(loaded, "sweep", str(file), "--out", str(out), "-q", prelude=BROKEN)
+    assert ended.code == 1
+    assert ended.lines[0] == "xkd-bench: 2 of 3 measurements failed"
+    assert [line.partition(": ")[0].strip() for line in ended.lines[1:]] == [
+        "gap of toy, oracle, seed 0", "gap of toy, raw, seed 0",
+    ]  # fmt: skip
+    assert len(load(out).bounds) == 1
+    early = xkd(loaded, "sweep", str(file), "--out", str(out), "-q", "--max-failures", "1", prelude=BROKEN)
+    assert early.lines[0] == "xkd-bench: 1 of 3 measurements failed"
+    assert early.lines[-1] == "  1 more were not begun; the same command does the rest"
+    late = xkd(loaded, "sweep", str(file), "--out", str(out), "-q", "--timeout", "0")
+    assert all("stopped after 0 s in 'gap: " in line for line in late.lines[1:])
 
 
 def test_a_measure_that_does_not_exist_is_one_line(loaded, tmp_path):

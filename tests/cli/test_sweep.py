@@ -138,6 +138,29 @@ def test_an_interrupt_is_one_line_and_exit_130(loaded, grid, tmp_path):
     assert ended.err.strip() == "xkd-bench: stopped; the same command does the rest"
 
 
+def test_it_resumes_and_to_begin_anew_needs_a_place_where_nothing_is(loaded, grid, finished, tmp_path):
+    out, first = finished
+    again = xkd(loaded, "sweep", grid, *CPU, "--out", str(out), "--resume", "--json")
+    assert (again.code, again.out) == (0, first.out)
+    before = {f: f.stat().st_mtime_ns for f in out.rglob("*") if f.is_file()}
+    anew = xkd(loaded, "sweep", grid, *CPU, "--out", str(out), "--no-resume")
+    assert anew.code == 2
+    assert anew.lines == [
+        f"xkd-bench: --no-resume: {out} has 8 runs, 3 students of this sweep, which would be the same again: give "
+        "another --out, or leave --no-resume out to do the rest"
+    ]
+    assert {f: f.stat().st_mtime_ns for f in out.rglob("*") if f.is_file()} == before
+    assert xkd(loaded, "sweep", grid, "--no-resume", "--dry-run", "--out", str(tmp_path / "new")).code == 0
+
+
+def test_a_profile_is_silent(loaded, grid, tmp_path):
+    words = ("--set", 'protocol="linear-eval"', "--profile", "--out", str(tmp_path))
+    ended = xkd(loaded, "sweep", grid, *CPU, *words)
+    assert ended.code == 0, ended.err
+    assert [line for line in ended.lines if not line.startswith("done ")] == []
+    assert list((tmp_path / "profiles").glob("*/*.json"))
+
+
 def test_set_and_task_take_the_place_of_what_the_file_says(loaded, grid, tmp_path):
     words = ("--set", "student=conv4-w16", "--set", 'protocol=["linear-eval"]', "--set", "batch=20", "--seeds", "4,")
     ended = xkd(loaded, "sweep", grid, *words, "--task", "toy", "--dry-run", "--json", "--out", str(tmp_path))
@@ -156,6 +179,7 @@ def test_set_and_task_take_the_place_of_what_the_file_says(loaded, grid, tmp_pat
         (["GRID", "--set", "batch=x"], "--set: batch = 'x': input should be a valid integer"),
         (["GRID", "--set", "batch=1000"], "batch 1000 is larger than"),
         (["GRID", "--budget", "huge"], "unknown budget 'huge'"),
+        (["GRID", "--set", "budget=smoke"], "--set: budget is no field of a run: the budget is the whole sweep's"),
         (["GRID", "--seeds", "x"], "--seeds x: give a number of seeds"),
         (["GRID", "--task", "toys"], "unknown task 'toys'"),
         (["GRID", "--precision", "16"], "precision 16 needs CUDA"),

@@ -43,8 +43,8 @@ def test_a_run_that_fails_is_an_outcome_and_the_others_go_on(three, monkeypatch,
     failing(monkeypatch, {1}, error)
     log = Log()
     (failed,) = log(plan, SerialEngine(ours))
-    assert (failed.spec.seed, failed.error) == (1, error)
-    assert log.begun == [o.spec.seed for o in log.ended] == [0, 1, 2]
+    assert (failed.work.seed, failed.error) == (1, error)
+    assert log.begun == [o.work.seed for o in log.ended] == [0, 1, 2]
     assert [plan.runs[key].seed for key in plan.present(ours.store)] == [0, 2]
 
 
@@ -90,7 +90,7 @@ def test_a_run_past_its_time_stops_at_its_next_step_and_the_others_have_their_ow
     monkeypatch.setattr(engine.time, "monotonic", lambda: clock[0])
     (failed,) = Log()(plan, SerialEngine(ours, timeout=20))
     assert isinstance(failed.error, RunTimeoutError)
-    assert failed.spec.seed == 1
+    assert failed.work.seed == 1
     assert failed.reason() == "stopped after 20 s in 'distilling' at 3 of 10: give it more with --timeout"
     assert len(plan.present(ours.store)) == 2
 
@@ -106,5 +106,5 @@ def test_an_engine_may_end_runs_in_any_order(three):
 
     log = Log()
     (failed,) = log(plan, Backwards())
-    assert failed.spec.seed == 1
-    assert [o.spec.seed for o in log.ended] == [2, 1, 0]
+    assert failed.work.seed == 1
+    assert [o.work.seed for o in log.ended] == [2, 1, 0]

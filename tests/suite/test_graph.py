@@ -6,7 +6,9 @@ from tests.runs import numbers, runner, spec
 from xkd_bench.errors import UsageError
 from xkd_bench.runner import Runner
 from xkd_bench.store import Store
+from xkd_bench.suite.engine import SerialEngine, carry_out
 from xkd_bench.suite.graph import do, make_jobs
+from xkd_bench.suite.plan import make_plan
 
 
 def silent(*_):
@@ -108,18 +110,24 @@ def assert_each_makes_its_own(specs, tmp_path):
     keys = [plain.run(one) for one in specs]
     diary = Diary(tmp_path / "jobs")
     ours = Runner(diary, plain.fabric)
-    jobs = make_jobs(ours, specs)
+    assert_each_by_itself(ours, make_jobs(ours, specs))
+    for key in keys:
+        assert numbers(diary.record(key)) == numbers(plain.store.record(key))
+    assert_same_folders(plain.store.root, diary.root)
+
+
+def assert_each_by_itself(ours, jobs):
     names = [job.name for job in jobs]
     for place, job in enumerate(jobs):
         assert set(job.needs) | set(job.after) <= set(names[:place])
-        diary.made.clear()
+        ours.store.made.clear()
         do(ours, job, silent)
-        assert set(diary.made) & set(names) == {job.name}
-    for key in keys:
-        assert numbers(diary.record(key)) == numbers(plain.store.record(key))
-    folders = [sorted(str(f.relative_to(root)) for f in root.rglob("*") if f.is_dir()) for root in
-               (plain.store.root, diary.root)]  # fmt: skip
-    assert folders[0] == folders[1]
+        assert set(ours.store.made) & set(names) == {job.name}
+
+
+def assert_same_folders(*roots):
+    one, other = (sorted(str(f.relative_to(root)) for f in root.rglob("*") if f.is_dir()) for root in roots)
+    assert one == other
 
 
 def test_a_job_makes_what_it_is_for_and_nothing_that_another_is(toy, tmp_path):
@@ -149,3 +157,38 @@ def test_other_data_than_planned_with_are_refused_in_one_line(toy, tmp_path):
     with pytest.raises(UsageError, match="toy is other data here"):
         do(ours, job, silent)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_measured_waits_for_its_run_and_shares_oracles_and_a_fine_tuning(toy, tmp_path):
+    specs = [spec(method="cmc", teacher="simclr"), spec(method="ssl"), spec(method="sup-ft", protocol="fine-tune")]
+    ours = runner(tmp_path)
+    jobs = make_jobs(ours, make_plan(ours, specs, measure=("gap", "bound")).missing())
+    found = {}
+    for job in jobs:
+        found.setdefault(job.stage, []).append(job)
+    assert {stage: len(of) for stage, of in found.items()} == {
+        "teachers": 1, "features": 2, "students": 3, "runs": 3, "oracles": 1, "gaps": 2, "tuned-scores": 1, "bounds": 2,
+    }  # fmt: skip
+    (oracles,), (tuned,) = found["oracles"], found["tuned-scores"]
+    assert {job.work.encoders: job.needs for job in found["gaps"]} == {"oracle": (oracles.name,), "raw": ()}
+    for bound in found["bounds"]:
+        (run,) = [job for job in found["runs"] if job.spec == bound.spec]
+        assert {run.name, oracles.name, tuned.name} <= set(bound.needs)
+    # The sweep fine-tunes too: what it scores is not made twice at once.
+    assert tuned.after == tuple(job.name for job in found["runs"] if job.spec.protocol == "fine-tune")
+
+
+def test_each_job_of_a_measured_sweep_makes_its_own(toy, tmp_path):
+    specs = [spec(method="cmc", teacher="random")]
+    plain = runner(tmp_path / "plain")
+    plan = make_plan(plain, specs, measure=("gap", "bound"))
+    assert carry_out(plan, SerialEngine(plain), lambda work: None, lambda outcome: None) == []
+    ours = Runner(Diary(tmp_path / "jobs"), plain.fabric)
+    assert_each_by_itself(ours, make_jobs(ours, make_plan(ours, specs, measure=("gap", "bound")).missing()))
+    assert_same_folders(plain.store.root, ours.store.root)
+    for stage in ("gaps", "bounds"):
+        theirs, mine = (
+            [{k: v for k, v in one.items() if k != "seconds"} for one in store.measured(stage)]
+            for store in (plain.store, ours.store)
+        )
+        assert theirs == mine

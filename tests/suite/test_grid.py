@@ -120,7 +120,10 @@ BLOCK = '[[grid]]\nmethod = "ssl"\n'
         ("", "grid: field required"),
         ("grid = []", "shared grid"),  # a key of [shared], where it stands
         (BLOCK + "studnt = 3", "[[grid]] 1: unknown field 'studnt': did you mean 'student'?"),
-        (BLOCK + "seed = 3", "[[grid]] 1: unknown field 'seed'"),
+        (BLOCK + "seed = 3", "[[grid]] 1: seed is no field of a run: seeds are the whole sweep's: seeds = 3"),
+        ('budget = "smoke"\n' + BLOCK, "[shared]: budget is no field of a run: the budget is the whole sweep's"),
+        ('budget = "smoke"\n' + BLOCK, "budget = NAME at the top of the file, or --budget NAME"),
+        (BLOCK + '[under.paper]\nprecision = "16"', "[under.paper]: precision is no field of a run"),
         (BLOCK + "student = 3", "[[grid]] 1: student = 3: input should be a valid string"),
         (BLOCK + 'batch = [32, "x"]', "[[grid]] 1: batch = 'x': input should be a valid integer"),
         (BLOCK + "student = []", "[[grid]] 1: student = []: a list names one value or more"),
@@ -150,7 +153,8 @@ def test_what_is_wrong_is_one_line_with_file_and_field(sweep, text, said):
         ('seeds = "three"\n', "seeds: input should be a valid"),
         ("seeds = [true]\n", "seeds"),
         ('budget = "huge"\n', "budget: unknown budget 'huge'"),
-        ("budgte = 3\n", "budgte: extra inputs are not permitted"),
+        ("budgte = 3\n", "budgte: unknown field 'budgte': did you mean 'budget'?"),
+        ('budgets = ["smoke"]\n', "budgets: unknown field 'budgets': did you mean 'budget'?"),
     ],
 )
 def test_what_is_wrong_at_the_top_is_one_line_too(sweep, head, said):

@@ -1,5 +1,7 @@
 """Gaps and bounds of runs: measured once, kept, read as tables; in the world whose truths are known nothing fails."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,9 @@ from xkd_bench.spec import RunSpec
 from xkd_bench.stages.held_out import held_out
 from xkd_bench.stages.oracle import oracle
 from xkd_bench.suite import measure
-from xkd_bench.suite.measure import Asked, gap_spec
+from xkd_bench.suite.asked import Asked, gap_spec, measurements
+from xkd_bench.suite.engine import LeftOutError, RunTimeoutError, SerialEngine, carry_out
+from xkd_bench.suite.plan import Stage, make_plan
 
 WORLD = "twin-gaussian:gap={},items=400"
 
@@ -21,12 +25,11 @@ def made(task="toy", method="cmc", **more):
     return RunSpec.make(**{"task": task, "method": method, "protocol": "linear-eval", "budget": "smoke", **more})
 
 
-def done(root, specs, kinds=("gap", "bound")):
-    """Run and measure these; what could not be measured."""
+def done(root, specs, kinds=("gap", "bound"), timeout=None, told=lambda what: None):
+    """Run and measure these; what failed. told: of each that begins."""
     one = runner(root)
-    for spec in specs:
-        one.run(spec)
-    return measure.measure(one, measure.plan(specs, kinds), lambda asked: None, lambda asked, error: None)
+    plan = make_plan(one, specs, measure=kinds)
+    return carry_out(plan, SerialEngine(one, timeout), told, lambda outcome: None)
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +99,13 @@ def test_what_is_there_is_not_measured_again(worlds, monkeypatch):
     monkeypatch.setattr(measure, "gap_table", never)
     monkeypatch.setattr(measure, "bound_of", never)
     spec = made(WORLD.format(0.1), seed=0)
-    asked = measure.plan([spec], ("gap", "bound"))
     one = runner(worlds)
-    assert measure.missing(one, asked) == []
-    assert measure.measure(one, asked, lambda asked: None, lambda asked, error: None) == []
+    plan = make_plan(one, [spec], measure=("gap", "bound"))
+    assert plan.missing() == []
+    assert plan.measurements() == {"gaps": Stage(2, 2), "bounds": Stage(1, 1)}
+    assert plan.left(one.store) == 0
+    again = SerialEngine(one).run(list(plan.measured.values()), lambda work: None)
+    assert [outcome.error for outcome in again] == [None] * 3
 
 
 def test_trained_oracles_see_no_held_out_pair(toy, tmp_path):
@@ -143,17 +149,84 @@ def test_of_two_versions_of_a_measurement_the_newer_counts():
 
 def test_what_has_no_bound_is_one_line(toy, tmp_path):
     with pytest.raises(UsageError, match="protocol linear-eval, not fine-tune"):
-        measure.plan([made(protocol="fine-tune")], ["bound"])
+        measurements([made(protocol="fine-tune")], ["bound"])
     with pytest.raises(UsageError, match="gap, bound, not 'bounds'"):
-        measure.plan([made()], ["bounds"])
+        measurements([made()], ["bounds"])
     with pytest.raises(UsageError, match="not in the store"):
-        measure.key_of(runner(tmp_path), Asked(made()))
+        measure.measure(runner(tmp_path), Asked(made()))
     with pytest.raises(UsageError, match="encoders are oracle"):
         measure.measured_gap(runner(tmp_path), "toy", 0, "smoke", "oracles")
     assert not (tmp_path / "bounds").exists()
+
+
+def test_a_task_without_oracles_has_no_gap_and_that_is_said_before_anything(toy_dense, tmp_path):
+    with pytest.raises(UsageError, match="task 'toy-dense' is for segmentation"):
+        done(tmp_path, [made("toy-dense", "sup-ft", protocol="fine-tune")], ("gap",))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_measured_is_planned_carried_out_and_timed_like_runs(toy, tmp_path):
+    """Runs first; the plan counts gaps and bounds; when like ones were measured it says how long more will take."""
+    specs = [made(seed=seed, teacher="simclr") for seed in (0, 1)]
     one = runner(tmp_path)
-    failed = measure.measure(one, [Asked(made())], lambda asked: None, lambda asked, error: None)
-    assert [asked.spec.method for asked, _ in failed] == ["cmc"]
+    plan = make_plan(one, specs, measure=("gap", "bound"))
+    assert plan.measurements() == {"gaps": Stage(4, 0), "bounds": Stage(2, 0)}
+    assert ("gaps", "4 to measure, 0 in the store") in plan.facts()
+    assert ("bounds", "2 to measure, 0 in the store") in plan.facts()
+    assert (plan.seconds, plan.untimed) == (0, 8)
+    begun = []
+    assert done(tmp_path, specs[:1], told=begun.append) == []
+    assert begun == [specs[0], Asked(gap_spec("toy", 0, "smoke"), "oracle"), Asked(gap_spec("toy", 0, "smoke"), "raw"),
+                     Asked(specs[0])]  # fmt: skip
+
+    plan = make_plan(one, specs, measure=("gap", "bound"))
+    assert plan.measurements() == {"gaps": Stage(4, 2), "bounds": Stage(2, 1)}
+    assert plan.left(one.store) == 4
+    # Bounds fine-tune on all labels: that was done, but never as a run whose time is known.
+    assert plan.untimed == 1
+    history = [json.loads(f.read_text())["seconds"] for f in tmp_path.glob("artefacts/*/*/history.json")
+               if f.parent.parent.name in ("students", "teachers", "oracles")]  # fmt: skip
+    own = [found["seconds"] for stage in ("gaps", "bounds") for found in one.store.measured(stage)]
+    (record,) = one.store.records()
+    assert len(own) == 3
+    assert min(own) > 0
+    students = sum(sorted(history)) - min(history)  # sup-ft's, which nobody distils
+    scoring = sum(score["seconds"] for score in record["scores"])
+    assert plan.seconds == pytest.approx(students + sum(own) + scoring)
+
+
+def test_a_bound_whose_run_failed_is_not_begun_and_gaps_are_measured_all_the_same(toy, tmp_path, monkeypatch):
+    from xkd_bench.stages import student
+
+    def broken(*args):
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr(student, "_train", broken)
+    begun, spec = [], made()
+    one = runner(tmp_path)
+    plan = make_plan(one, [spec], measure=("gap", "bound"))
+    engine = SerialEngine(one)
+    (failed,) = carry_out(plan, engine, begun.append, lambda outcome: None)
+    assert failed.work == spec
+    assert [getattr(work, "stage", "run") for work in begun] == ["run", "gaps", "gaps"]
+    assert plan.left(one.store) == 2
+    assert [type(o.error) for o in engine.run(plan.missing(), begun.append) if o.work == Asked(spec)] == [LeftOutError]
+
+
+def test_a_measurement_that_fails_or_takes_too_long_is_an_outcome_like_a_run(toy, tmp_path, monkeypatch):
+    def broken(*args, **more):
+        raise ZeroDivisionError("oh")
+
+    specs = [made(method="sup-ft")]
+    assert done(tmp_path, specs, ()) == []
+    late = done(tmp_path, specs, timeout=0)
+    assert {type(one.error) for one in late} == {RunTimeoutError}
+    assert "give it more with --timeout" in late[0].reason()
+    monkeypatch.setattr(measure, "bound_of", broken)
+    (failed,) = done(tmp_path, specs)
+    assert (failed.work, type(failed.error)) == (Asked(specs[0]), ZeroDivisionError)
+    assert len(list((tmp_path / "gaps").iterdir())) == 2
+    assert not list((tmp_path / "bounds").iterdir())
 
 
 def test_an_oracle_by_another_training_has_a_name_of_its_own(toy, tmp_path):

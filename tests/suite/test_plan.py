@@ -57,7 +57,7 @@ def test_what_is_there_is_told_and_times_what_is_like_it(toy, tmp_path):
     # Another network was not timed at all.
     assert make_plan(ours, [spec(method="ssl", student="conv4-w16")]).untimed == 1
     # Nothing to do takes no time.
-    assert ("time", "about 0 s, by like runs in the store") in make_plan(ours, [done]).facts()
+    assert ("time", "about 0 s one after another, by like runs in the store") in make_plan(ours, [done]).facts()
 
 
 def test_one_that_cannot_run_refuses_them_all(toy, tmp_path):

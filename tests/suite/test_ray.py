@@ -17,13 +17,16 @@ import pytest
 from tests.cli.program import know_toy, xkd
 from tests.runs import numbers, runner, spec
 from xkd_bench import progress
+from xkd_bench.cli import clusters
 from xkd_bench.cli.clusters import Cluster
 from xkd_bench.cli.runs import Machine
 from xkd_bench.errors import TrainingError, UsageError
 from xkd_bench.stages import student
 from xkd_bench.store import Store
 from xkd_bench.suite import ray_cluster
-from xkd_bench.suite.engine import ElsewhereError, RunTimeoutError, SerialEngine, carry_out
+from xkd_bench.suite.asked import Asked
+from xkd_bench.suite.engine import ElsewhereError, LeftOutError, RunTimeoutError, SerialEngine, carry_out
+from xkd_bench.suite.graph import Job
 from xkd_bench.suite.plan import make_plan
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: [cluster]")
@@ -163,10 +166,10 @@ def test_with_a_worker_killed_and_a_node_gone_every_run_ends_as_it_does_serially
     expected = carry_out(make_plan(serial, specs), SerialEngine(serial), lambda s: None, lambda o: None)
 
     assert sorted(map(repr, begun)) == sorted(map(repr, specs)), "each begins once"
-    assert sorted(repr(one.spec) for one in ended) == sorted(map(repr, specs)), "each ends once"
-    assert {one.spec: one.reason() for one in failed} == {one.spec: one.reason() for one in expected}
+    assert sorted(repr(one.work) for one in ended) == sorted(map(repr, specs)), "each ends once"
+    assert {one.work: one.reason() for one in failed} == {one.work: one.reason() for one in expected}
     assert {type(one.error) for one in failed} == {TrainingError, ElsewhereError}
-    assert [(one.spec.seed, type(one.error)) for one in late] == [(7, RunTimeoutError)]
+    assert [(one.work.seed, type(one.error)) for one in late] == [(7, RunTimeoutError)]
     assert {news[0] for news in told} <= set(specs)
     assert sorted((traps / "log").read_text().split("\n")) == sorted((traps / "serial-log").read_text().split("\n"))
     assert contents(root) == contents(serial.store.root), "nothing twice, nothing half"
@@ -206,7 +209,7 @@ def listening(mark: bytes) -> set[str]:
 @needs_ray
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's list of sockets")
 def test_a_sweep_on_this_machine_listens_nowhere_else_and_gives_the_serial_numbers(loaded, tmp_path):
-    (tmp_path / "grid.toml").write_text(GRID)
+    (tmp_path / "grid.toml").write_text('measure = ["gap", "bound"]\n' + GRID)
     seen, over = set(), threading.Event()
     sign = f"XKD_TEST_SIGN={tmp_path.name}-{os.getpid()}"
 
@@ -222,12 +225,121 @@ def test_a_sweep_on_this_machine_listens_nowhere_else_and_gives_the_serial_numbe
     over.set()
     watcher.join()
     assert on_ray.code == 0, on_ray.err
-    assert sum(line.startswith("done ") for line in on_ray.lines) == len(on_ray.lines) == 2
+    assert sum(line.startswith("done ") for line in on_ray.lines) == len(on_ray.lines) == 6  # runs, gaps, bounds
     serial = xkd(loaded, *words, "--device", "cpu", "--out", "serial", cwd=tmp_path)
     assert json.loads(on_ray.out) == json.loads(serial.out)
-    assert contents(tmp_path / "ray" / "runs") == contents(tmp_path / "serial" / "runs")
+    for stage in ("runs", "gaps", "bounds"):
+        assert contents(tmp_path / "ray" / stage) == contents(tmp_path / "serial" / stage)
+    for stage in ("gaps", "bounds"):
+        ours, theirs = (
+            [{k: v for k, v in one.items() if k != "seconds"} for one in Store(tmp_path / name).measured(stage)]
+            for name in ("ray", "serial")
+        )
+        assert ours == theirs
     assert seen, "Ray listens somewhere"
     assert seen <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+@pytest.fixture
+def one_gpu():
+    """The address of a cluster of one node that says it has a GPU, and more CPUs than are needed."""
+    before = dict(os.environ)
+    ray_cluster.keep_to_this_machine()
+    from ray.cluster_utils import Cluster as Nodes
+
+    here = {"node_ip_address": "127.0.0.1", "num_cpus": 6, "num_gpus": 1, "include_log_monitor": False}
+    nodes = Nodes(initialize_head=True, head_node_args={**here, "include_dashboard": False})
+    try:
+        yield nodes.address
+    finally:
+        nodes.shutdown()
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Makes a worker's runner: whoever distils writes down what Ray gave it, and waits until `number` are there."""
+
+    root: Path
+    place: Path
+    number: int
+
+    def __call__(self):
+        import ray
+
+        know_toy()
+        real = student._train
+
+        def train(run, *args):
+            given = ray.get_runtime_context().get_assigned_resources()
+            (self.place / f"{run.spec.seed}.json").write_text(json.dumps(given))
+            deadline = time.monotonic() + 120
+            while len(list(self.place.iterdir())) < self.number:
+                assert time.monotonic() < deadline, "the others are not under way"
+                time.sleep(0.05)
+            return real(run, *args)
+
+        student._train = train
+        return runner(self.root)
+
+
+@needs_ray
+def test_four_runs_with_a_quarter_of_a_gpu_each_go_on_at_once_on_one(one_gpu, toy, tmp_path):
+    (tmp_path / "place").mkdir()
+    specs = [spec(method="ssl", seed=seed) for seed in range(4)]
+    with ray_cluster.cluster(one_gpu, 1), ray_cluster.shared_folder(tmp_path / "out") as mark:
+        from xkd_bench.suite.ray_engine import RayEngine
+
+        assert ray_cluster.most_gpus() == 1
+        ray_cluster.check_nodes(mark, 1, 0.25)
+        with pytest.raises(UsageError, match="2 GPUs"):
+            ray_cluster.check_nodes(mark, 1, 2)
+        ours = runner(tmp_path / "out")
+        engine = RayEngine(ours, Meeting(tmp_path / "out", tmp_path / "place", 4), mark, gpus=0.25)
+        assert carry_out(make_plan(ours, specs), engine, lambda work: None, lambda outcome: None) == []
+    given = [json.loads(f.read_text()) for f in (tmp_path / "place").iterdir()]
+    assert [(one["CPU"], one["GPU"]) for one in given] == [(1, 0.25)] * 4
+
+
+@needs_ray
+def test_a_bound_fails_with_its_oracles_and_is_left_out_with_its_run(toy, tmp_path):
+    from xkd_bench.suite.ray_engine import Ended, Place, carry_out_job
+
+    job = Job("bounds", "k", spec(), Asked(spec()), "", needs=("oracles/a", "runs/b"))
+    place = Place(lambda: runner(tmp_path), tmp_path, None)
+    well, ill = Ended({"x": 1.0}), Ended({"x": 1.0}, TrainingError("loss nan"))
+    assert isinstance(carry_out_job(job, place, well, ill).error, LeftOutError)
+    assert isinstance(carry_out_job(job, place, ill, ill).error, LeftOutError)
+    assert carry_out_job(job, place, ill, well) == ill
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "there", "gpus"),
+    [(None, "auto", 2, 1), (0.25, "auto", 1, 0.25), (0.25, "cuda", 1, 0.25), (None, "auto", 0, 0), (None, "cpu", 2, 0)],
+)
+def test_gpus_of_a_run_are_those_asked_for_or_one_where_there_are_any(asked, device, there, gpus):
+    assert clusters._gpus(asked, device, there) == gpus
+
+
+@pytest.mark.parametrize("where", ["local", "auto", "head:6379", "10.0.0.1:6379", "[::1]:6379"])
+def test_addresses(where):
+    ray_cluster.check_form(where)
+
+
+@pytest.mark.parametrize("where", ["", "bogus", "head:", ":6379", "head:port", "::1", "a b:6379", "http://head:6379"])
+def test_what_is_no_address_is_said_before_anybody_is_asked(where):
+    with pytest.raises(UsageError, match="is no address: give local, auto or the head's HOST:PORT"):
+        Cluster(where).check(Machine())
+
+
+def test_a_dry_run_refuses_what_is_no_address(loaded, tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID)
+    ended = xkd(loaded, "sweep", "grid.toml", "--ray", "bogus", "--dry-run", cwd=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.lines == ["xkd-bench: --ray bogus is no address: give local, auto or the head's HOST:PORT"]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +352,7 @@ def test_a_sweep_on_this_machine_listens_nowhere_else_and_gives_the_serial_numbe
         (["--ray", "local", "--profile"], "leave them out, or --ray"),
         (["--ray", "ray://somewhere:10001"], "Ray's client is not used"),
         (["--ray", "127.0.0.1:1"], "--ray 127.0.0.1:1: nothing answers there"),
-        (["--ray", "lokal"], "--ray lokal: nothing answers there"),
+        (["--ray", "lokal"], "--ray lokal is no address: give local, auto or the head's HOST:PORT"),
         (["--ray", "local"], "pip install 'xkd-bench[cluster]'"),
     ],
 )  # fmt: skip

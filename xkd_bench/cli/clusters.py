@@ -44,9 +44,12 @@ class Cluster:
             )
 
     def check(self, machine: "Machine") -> None:
-        """UsageError where the machine is told what only one process, or one run, can be."""
+        """UsageError where this is no address, or the machine is told what only one process, or one run, can be."""
         if self.where is None:
             return
+        from xkd_bench.suite.ray_cluster import check_form
+
+        check_form(self.where)
         if machine.devices * machine.nodes > 1:
             raise UsageError(
                 "--devices and --nodes are for one run on several devices, --ray for several runs: give one"

@@ -1,6 +1,6 @@
 """What `run` and `sweep` share: the machine, the progress, the plan and its carrying out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xkd_bench.spec import RunSpec
     from xkd_bench.stages.context import Report
     from xkd_bench.store import Store
+    from xkd_bench.suite.asked import Work
     from xkd_bench.suite.engine import Outcome
     from xkd_bench.suite.plan import Plan
 
@@ -88,10 +89,13 @@ def carry_out(
     max_failures: int | None = None,
     dry_run: bool = False,
     cluster: Cluster = HERE,
+    measure: Sequence[str] = (),
+    check: "Callable[[Plan], None]" = lambda plan: None,
 ) -> tuple["Plan", list["Outcome"]]:
     """Plan these runs and do what is missing; the plan, and what failed. Interrupted, it says so and exits with 130.
 
-    dry_run: only plan. cluster: on which several runs are carried out at once.
+    dry_run: only plan. cluster: on which several runs are carried out at once. measure: gap, bound. check: may refuse
+    the plan.
     """
     from xkd_bench.processes import is_first
     from xkd_bench.progress import progress
@@ -100,21 +104,22 @@ def carry_out(
 
     def end(done: "Outcome") -> None:
         if done.error is None or max_failures != 1:  # the one error that ends it all is said by who raises it
-            shown.end(plan.labels[done.spec], done.reason() if done.error else None)
+            shown.end(plan.labels[done.work], done.reason() if done.error else None)
 
-    def follow(spec: "RunSpec", stage: str, done: int, total: int, note: str) -> None:
-        shown.report(stage, done, total, note, plan.labels[spec])
+    def follow(work: "Work", stage: str, done: int, total: int, note: str) -> None:
+        shown.report(stage, done, total, note, plan.labels[work])
 
     try:
         with progress(quiet or not is_first()) as shown:
             runner = (machine if cluster.where is None else Machine("cpu")).runner(store, shown.report)
-            plan = make_plan(runner, specs)
+            plan = make_plan(runner, specs, measure=measure)
+            check(plan)
             if dry_run or not plan.missing():
                 return plan, []
             shown.expect(len(plan.missing()))
             serial = nullcontext(engine.SerialEngine(runner, timeout))
             with engine_on(cluster, machine, runner, timeout, follow) if cluster.where else serial as chosen:
-                failed = engine.carry_out(plan, chosen, lambda spec: shown.begin(plan.labels[spec]), end, max_failures)
+                failed = engine.carry_out(plan, chosen, lambda work: shown.begin(plan.labels[work]), end, max_failures)
     except KeyboardInterrupt:  # `main` says so
         raise typer.Exit(130) from None
     return plan, failed

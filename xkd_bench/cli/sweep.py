@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xkd_bench.cli.clusters import Cluster, CpusPerRun, GpusPerRun, Ray
-from xkd_bench.cli.measures import measure
 from xkd_bench.cli.runs import (
     Compile,
     Deterministic,
@@ -34,6 +33,13 @@ Tasks = Annotated[list[str], typer.Option("--task", "-t", help="Instead of the f
 Sets = Annotated[
     list[str], typer.Option("--set", help="FIELD=VALUE for all runs, instead of the file's; may be repeated.")
 ]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on from what is in --out, or insist that nothing of this sweep is there.",
+    ),
+]
 
 
 def sweep(
@@ -43,10 +49,13 @@ def sweep(
     task: Tasks = [],
     changed: Sets = [],
     alone: Annotated[bool, typer.Option("--alone", help="No controls: only what the file names.")] = False,
+    resume: Resume = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and run nothing.")] = False,
     show_file: Annotated[bool, typer.Option("--print", help="Print the file, to copy and change.")] = False,
     max_failures: Annotated[int | None, typer.Option(min=1, help="Stop at so many failed runs.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds a run may take; it can go on later.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Seconds a run or a measurement may take; it can go on later.")
+    ] = None,
     device: Device = "auto",
     precision: Precision = "32",
     compiled: Compile = False,
@@ -64,7 +73,8 @@ def sweep(
     """Run a grid of runs, checked as a whole before the first is begun, and write its tables into --out.
 
     A run that fails does not stop the others: it is listed at the end, and the exit code is 1. What is in the store
-    already is not run again; killed anywhere, the same command does the rest.
+    already is not run again; killed anywhere, the same command does the rest. Gaps and bounds that the file asks for
+    (measure) are carried out like runs. To make all of it anew, give another --out.
     """
     from xkd_bench.store import Store
     from xkd_bench.suite.grid import check_fields, load_sweep, sweep_text
@@ -84,7 +94,7 @@ def sweep(
     store = Store(out)
     plan, failed = carry_out(
         store, specs, machine, quiet=quiet, timeout=timeout, max_failures=max_failures, dry_run=dry_run,
-        cluster=cluster,
+        cluster=cluster, measure=grid.measure, check=lambda plan: None if resume else _check_new(plan, out),
     )  # fmt: skip
     if dry_run:
         _show_plan(plan, as_json)
@@ -100,10 +110,9 @@ def sweep(
             rows += publish(part, out, name, " ".join(command), shown=not (quiet or as_json))
         except UsageError as error:  # the other tables can be written all the same
             unwritten.append(f"table {name}: {error}")
-    unwritten += measure(store, list(plan.runs.values()), grid.measure, machine, quiet)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
-    _end(plan, len(plan.runs) - len(keys), failed, unwritten)
+    _end(plan, plan.left(store), failed, unwritten)
 
 
 def _overrides(given: Sequence[str]) -> dict[str, Any]:
@@ -117,12 +126,24 @@ def _overrides(given: Sequence[str]) -> dict[str, Any]:
     return fields
 
 
+def _check_new(plan: "Plan", out: Path) -> None:
+    """UsageError if something of the plan is there already."""
+    stages = {"teachers": plan.teachers, "students": plan.students, **plan.measurements()}
+    there = {"runs": len(plan.there)} | {name: stage.there for name, stage in stages.items()}
+    if found := ", ".join(f"{count} {name}" for name, count in there.items() if count):
+        raise UsageError(
+            f"--no-resume: {out} has {found} of this sweep, which would be the same again: give another --out, or "
+            f"leave --no-resume out to do the rest"
+        )
+
+
 def _show_plan(plan: "Plan", as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     if as_json:
-        shared = {"teachers": asdict(plan.teachers), "students": asdict(plan.students)}
+        stages = {"teachers": plan.teachers, "students": plan.students, **plan.measurements()}
+        shared = {name: asdict(stage) for name, stage in stages.items()}
         runs = [{"key": key, "run": plan.labels[s], "there": key in plan.there} for key, s in plan.runs.items()]
         typer.echo(json.dumps({"runs": runs, **shared, "seconds": plan.seconds, "untimed": plan.untimed}, indent=1))
         return
@@ -140,12 +161,14 @@ def _show_plan(plan: "Plan", as_json: bool) -> None:
 
 
 def _end(plan: "Plan", left: int, failed: Sequence["Outcome"], unwritten: Sequence[str]) -> None:
-    """Say what did not go well, if anything, and exit with 1."""
+    """Say what did not go well, if anything, and exit with 1. left: runs and measurements that are not in the store."""
     if not failed and not unwritten:
         return
-    head = f"{len(failed)} of {len(plan.runs)} runs failed" if failed else "not all could be written"
-    typer.echo(f"xkd-bench: {head}", err=True)
-    for line in [*(f"{plan.labels[one.spec]}: {one.reason()}" for one in failed), *unwritten]:
+    runs = sum(one.work in plan.runs.values() for one in failed)
+    counts = ((runs, len(plan.runs), "runs"), (len(failed) - runs, len(plan.measured), "measurements"))
+    head = ", ".join(f"{bad} of {number} {what} failed" for bad, number, what in counts if bad)
+    typer.echo(f"xkd-bench: {head or 'not all could be written'}", err=True)
+    for line in [*(f"{plan.labels[one.work]}: {one.reason()}" for one in failed), *unwritten]:
         typer.echo(f"  {line}", err=True)
     if left > len(failed):
         typer.echo(f"  {left - len(failed)} more were not begun; the same command does the rest", err=True)

@@ -88,6 +88,13 @@ def ingredients(run: Context, kind: Kind | None = None) -> Ingredients:
     )  # fmt: skip
 
 
+def prepare(run: Context) -> None:
+    """Make what bounds of a task share and what is kept: oracles, the usual teacher's features, and a fine-tuning."""
+    oracle(run)
+    teacher_features(taught(run))
+    list(scores(tuned(run)))
+
+
 @dataclass(frozen=True)
 class _Known:
     """What all runs of a task, seed, budget and student network have in common."""
@@ -104,7 +111,7 @@ def _task(run: Context, kind: Kind | None) -> _Known:
 
     def make() -> _Known:
         pairs, eyes = held_out(run), oracle(run, kind)
-        stars = _stars(run, pairs, eyes, _teacher(_usual(run), pairs))
+        stars = _stars(run, pairs, eyes, _teacher(taught(run), pairs))
         return _Known(eyes.kind, pairs, _rows(eyes, "source", pairs), _rows(eyes, "target", pairs), stars)
 
     spec = run.spec
@@ -112,9 +119,14 @@ def _task(run: Context, kind: Kind | None) -> _Known:
     return run.recent.get(digest(["bound", *fields]), make)
 
 
-def _usual(run: Context) -> Context:
+def taught(run: Context) -> Context:
     """A run with the teacher that methods with a teacher have on this task."""
     return _sibling(run, method="cmc", protocol=PROTOCOL)
+
+
+def tuned(run: Context) -> Context:
+    """A run that fine-tunes on all labels."""
+    return _sibling(run, method="sup-ft", protocol="fine-tune")
 
 
 def _rows(eyes: Oracle, side: Any, pairs: HeldOut) -> Rows:
@@ -124,7 +136,7 @@ def _rows(eyes: Oracle, side: Any, pairs: HeldOut) -> Rows:
 
 def _teacher(run: Context, pairs: HeldOut) -> Floats:
     """Features of the source items that are needed, NaN elsewhere: by the run's teacher, or else the usual."""
-    run = _usual(run) if run.spec.teacher == "none" else run
+    run = taught(run) if run.spec.teacher == "none" else run
     features = teacher_features(run).double().numpy()
     parts = [run.split.pairs_source, pairs.scored.source, pairs.bank.source, _labelled(pairs)]
     needed = np.unique(np.concatenate(parts))
@@ -180,10 +192,10 @@ def _stars(run: Context, pairs: HeldOut, eyes: Oracle, teacher: Floats) -> dict[
 
     They are of the task, not of the run: the teacher is the usual one."""
     split, label = run.split, run.split.label
-    ((_, tuned),) = scores(_sibling(run, method="sup-ft", protocol="fine-tune"))
+    ((_, best),) = scores(tuned(run))
     features = [eyes.features("target", items) for items in (split.train, split.val, split.test)]
     labels = [label[items] for items in (split.train, split.val, split.test)]
-    found = {"sup-ft": tuned.correct.astype(bool), "oracle-target": _right(run, features, labels)}
+    found = {"sup-ft": best.correct.astype(bool), "oracle-target": _right(run, features, labels)}
     if np.array_equal(pairs.scored.target, split.test):  # else some test items have no partner
         items = _labelled(pairs), pairs.bank.source, pairs.scored.source
         labels = [pairs.label[items[0]], label[pairs.bank.target], label[pairs.scored.target]]

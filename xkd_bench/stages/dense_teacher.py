@@ -1,5 +1,6 @@
 """The frozen teacher of a dense run, trained first on the labels of the source modality."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from xkd_bench.models.teachers import RANDOM
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
+from xkd_bench.stages.kept import write_history
 from xkd_bench.training import fit
 
 
@@ -74,6 +76,11 @@ def teacher_network(run: Context) -> str:
     return name
 
 
+def dense_teacher_network(run: Context) -> str:
+    """The network that this run's teacher would be trained with, and on what."""
+    return f"{teacher_network(run)}, {teacher_inputs(run)}"
+
+
 def teacher_inputs(run: Context) -> Inputs:
     """What the teacher sees."""
     return run.method.teacher_inputs if issubclass(run.method, DenseMethod) else "source"
@@ -109,17 +116,19 @@ def _settle(run: Context, network: nn.Module, steps: int = 8, batch: int = 16) -
 
 
 def _train_teacher(run: Context, key: str, folder: Path) -> None:
+    started = time.perf_counter()
     network, recipe = _fresh_teacher(run), run.budget.pretrain
     rows = run.split.train
     order, steps = in_order(rows, rows, recipe.batch, stream(run.spec.seed, "teacher-batches"))
     batches = DenseBatches(run.device, run.data, order, steps, recipe.augmentation, None, "given")
     recipe = recipe.fitted(steps)
-    fit(
+    history = fit(
         Supervised(network, teacher_inputs(run)), batches, steps, recipe, seed=stream(run.spec.seed, "pretrain"),
         fabric=run.fabric, what=f"the teacher of {run.spec.task}", on_step=run.on_step("teacher"),
         checkpoint=run.store.work_folder("teachers", key) / "checkpoint.pt",
     )  # fmt: skip
     weights.save(network, folder / "teacher.safetensors")
+    write_history(run, folder, dense_teacher_network(run), history, started)
 
 
 def says_of(run: Context) -> tuple[DenseTeacher, Callable[[Tensor, Tensor], Segmentation]]:

@@ -1,7 +1,8 @@
-"""Scores in a stage's folder: numbers as JSON, what each test item was worth as an array."""
+"""Scores in a stage's folder: numbers as JSON, what each test item was worth as an array. How trainings went."""
 
 import json
 import math
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xkd_bench.evaluation import Score
+from xkd_bench.stages.context import Context
 
 
 def jsonable(score: Score) -> dict[str, Any]:
@@ -38,3 +40,10 @@ def read_scores(folder: Path) -> list[Score]:
     for row in rows:
         row["validation"] = float("nan") if row["validation"] is None else row["validation"]
     return [Score(**row, correct=c, shown=s) for row, c, s in zip(rows, correct, shown, strict=True)]
+
+
+def write_history(run: Context, folder: Path, network: str, loss: list[float], started: float) -> None:
+    """Keep mean losses of a training, the seconds since `started` (`time.perf_counter`), and what it was of."""
+    told = {"task": run.spec.task, "budget": run.spec.budget, "network": network}
+    report = {"loss": loss, "seconds": time.perf_counter() - started, **told}
+    (folder / "history.json").write_text(json.dumps(report), encoding="utf-8")

@@ -15,7 +15,7 @@ A gap measured on the distilled student would be circular: it would say how well
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +41,7 @@ from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
 from xkd_bench.stages.held_out import HeldOut, held_out
+from xkd_bench.stages.kept import write_history
 from xkd_bench.tasks.base import Index, Items
 from xkd_bench.training import fit
 
@@ -143,6 +144,7 @@ def _trained(run: Context, kind: Kind) -> Oracle:
 
 
 def _train(run: Context, kind: Kind, folder: Path) -> None:
+    started = time.perf_counter()
     known, seed = held_out(run), run.spec.seed
     sides = _fresh(run)
     batches = _Batches(run, _sampler(run, known, kind), known.label)
@@ -154,11 +156,16 @@ def _train(run: Context, kind: Kind, folder: Path) -> None:
         checkpoint=run.store.work_folder("oracles", oracle_key(run, kind)) / "checkpoint.pt",
     )  # fmt: skip
     weights.save(sides, folder / "oracles.safetensors")
-    (folder / "history.json").write_text(json.dumps({"loss": history}), encoding="utf-8")
+    write_history(run, folder, oracle_networks(run, kind), history, started)
 
 
 def _items(run: Context, side: Side) -> Items:
     return run.data.source if side == "source" else run.data.target
+
+
+def oracle_networks(run: Context, kind: Kind) -> str:
+    """The networks that these oracles would be trained with, and how."""
+    return ", ".join([*(_network(run, side) for side in SIDES), kind])
 
 
 def _network(run: Context, side: Side) -> str:

@@ -48,7 +48,7 @@ def _fine_tuned(run: Context, fraction: float, draws: int) -> Iterator[Score]:
     recipe = run.budget.all
     jobs = [(per_class, draw) for per_class in run.protocol.label_counts() for draw in range(draws)]
     for number, (per_class, draw) in enumerate(jobs):
-        key = _key(run, fraction, labels=per_class, draw=draw, recipe=recipe.model_dump(mode="json"))
+        key = tuned_key(run, fraction, per_class, draw)
 
         def make(folder: Path, per_class: int | None = per_class, draw: int = draw, key: str = key) -> None:
             student = distilled_student(run, fraction)
@@ -62,6 +62,11 @@ def _fine_tuned(run: Context, fraction: float, draws: int) -> Iterator[Score]:
         run.report("fine-tuning", number, len(jobs), "")
         yield from read_scores(run.store.compute("tuned-scores", key, make))
         run.report("fine-tuning", number + 1, len(jobs), "")
+
+
+def tuned_key(run: Context, fraction: float, per_class: int | None, draw: int) -> str:
+    """What a fine-tuning on so many labels per class (None: all) depends on."""
+    return _key(run, fraction, labels=per_class, draw=draw, recipe=run.budget.all.model_dump(mode="json"))
 
 
 def _key(run: Context, fraction: float, **fields: Any) -> str:

@@ -1,5 +1,6 @@
 """The frozen teacher, trained first if it is one of ours, and its features of the source items."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from xkd_bench.sampling import PairSampler
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
-from xkd_bench.stages.dense_teacher import dense_teacher_key
+from xkd_bench.stages.dense_teacher import dense_teacher_key, dense_teacher_network
+from xkd_bench.stages.kept import write_history
 from xkd_bench.training import fit
 
 
@@ -143,12 +145,18 @@ def _fresh(run: Context) -> Encoder:
     return build_encoder(run.spec.student, shape[1], shape[2:])
 
 
+def trained_network(run: Context) -> str:
+    """The network that a teacher of this run would be trained with."""
+    return run.spec.student if run.data.maps is None else dense_teacher_network(run)
+
+
 def pretrained(run: Context) -> Encoder:
     """Step 1 of CMCD: SimCLR on the source side of the pairs, with the student's network."""
     images, items = run.data.source.data, run.split.pairs_source
     key = digest({"format": FORMAT, **_pretraining(run)})
 
     def make(folder: Path) -> None:
+        started = time.perf_counter()
         ssl = methods.get("ssl")
         model = ssl(_fresh(run), None, ssl.parse_options("ssl", {}))
         recipe = run.budget.pretrain
@@ -156,13 +164,14 @@ def pretrained(run: Context) -> Encoder:
         sampler = PairSampler(items, concept[items], {}, min(recipe.batch, len(items)), "all", run.spec.seed)
         batches = PairBatches(run.device, images, concept, sampler, recipe.augmentation, views=2)
         recipe = recipe.fitted(len(batches))
-        fit(
+        history = fit(
             model, batches, len(batches), recipe, seed=stream(run.spec.seed, "pretrain"), fabric=run.fabric,
             what=f"SimCLR teacher on {run.spec.task}",
             on_step=run.on_step("teacher"),
             checkpoint=run.store.work_folder("teachers", key) / "checkpoint.pt",
         )  # fmt: skip
         weights.save(model.student, folder / "teacher.safetensors")
+        write_history(run, folder, run.spec.student, history, started)
 
     encoder = _fresh(run)
     encoder.load_state_dict(load_file(run.store.compute("teachers", key, make) / "teacher.safetensors"))

@@ -1,5 +1,5 @@
-"""Carries runs out: an engine takes runs and gives outcomes, in whatever order they end. Here is the serial one;
-`ray_engine` has the other."""
+"""Carries runs out, and what is measured of them: an engine takes them and gives outcomes, in whatever order they end.
+Here is the serial one; `ray_engine` has the other."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,8 +9,9 @@ from typing import Protocol
 
 from xkd_bench.errors import TrainingError, UsageError
 from xkd_bench.runner import Runner
-from xkd_bench.spec import RunSpec
 from xkd_bench.stages.context import Report
+from xkd_bench.suite.asked import Asked, Work
+from xkd_bench.suite.measure import measure
 from xkd_bench.suite.plan import Plan
 
 
@@ -22,15 +23,19 @@ class ElsewhereError(RuntimeError):
     """What went wrong with a run in another process, in one line that says all; its note is the traceback there."""
 
 
+class LeftOutError(RuntimeError):
+    """A measurement was not begun, for the run that it is of failed."""
+
+
 PLAIN = (UsageError, TrainingError, RunTimeoutError, ElsewhereError)
 """Errors whose text says all."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run ended: with a record, or with an error."""
+    """How one run or measurement ended: with a record, or with an error."""
 
-    spec: RunSpec
+    work: Work
     seconds: float
     error: Exception | None = None
 
@@ -49,34 +54,45 @@ class Outcome:
 class Engine(Protocol):
     """What carries runs out: here one after another; elsewhere in several processes or on several machines."""
 
-    def run(self, specs: Sequence[RunSpec], begin: Callable[[RunSpec], None]) -> Iterator[Outcome]:
-        """An outcome for each run, as it ends. begin: told when a run begins.
+    def run(self, works: Sequence[Work], begin: Callable[[Work], None]) -> Iterator[Outcome]:
+        """An outcome for each run or measurement, as it ends. begin: told when one begins.
 
-        An error of a run is its outcome and ends no other run; a KeyboardInterrupt ends all. Closing the iterator
-        gives up the runs that are left.
+        An error is an outcome and ends nothing else, but that what is measured of a run that failed is not begun
+        (`LeftOutError`); a KeyboardInterrupt ends all. Closing the iterator gives up what is left.
         """
 
 
 class SerialEngine:
-    """One run after another, in order, in this process.
+    """One after another, in order, in this process.
 
-    timeout: seconds a run may take; it is stopped at its next step that reports, with its checkpoints kept.
+    timeout: seconds that each may take; it is stopped at its next step that reports, with its checkpoints kept.
     """
 
     def __init__(self, runner: Runner, timeout: float | None = None) -> None:
         self.runner, self.timeout = runner, timeout
 
-    def run(self, specs: Sequence[RunSpec], begin: Callable[[RunSpec], None]) -> Iterator[Outcome]:
+    def run(self, works: Sequence[Work], begin: Callable[[Work], None]) -> Iterator[Outcome]:
         """See `Engine.run`."""
-        for spec in specs:
-            begin(spec)
+        failed: set[Work] = set()
+        for work in works:
+            if isinstance(work, Asked) and not work.encoders and work.spec in failed:
+                yield Outcome(work, 0.0, LeftOutError())
+                continue
+            begin(work)
             started = time.monotonic()
             error = None
             try:
-                self.runner.run(spec, until(self.runner.report, started, self.timeout))
-            except Exception as caught:  # whatever it is, the other runs go on
+                self._do(work, until(self.runner.report, started, self.timeout))
+            except Exception as caught:  # whatever it is, the others go on
                 error = caught
-            yield Outcome(spec, time.monotonic() - started, error)
+                failed.add(work)
+            yield Outcome(work, time.monotonic() - started, error)
+
+    def _do(self, work: Work, report: Report) -> None:
+        if isinstance(work, Asked):
+            measure(self.runner, work, report)
+        else:
+            self.runner.run(work, report)
 
 
 def until(report: Report, started: float, timeout: float | None) -> Report:
@@ -95,13 +111,18 @@ def until(report: Report, started: float, timeout: float | None) -> Report:
 def carry_out(
     plan: Plan,
     engine: Engine,
-    begin: Callable[[RunSpec], None],
+    begin: Callable[[Work], None],
     end: Callable[[Outcome], None],
     max_failures: int | None = None,
 ) -> list[Outcome]:
-    """Do what is missing of a plan; the outcomes that failed. It ends early at `max_failures` of them."""
+    """Do what is missing of a plan; the outcomes that failed. It ends early at `max_failures` of them.
+
+    begin, end: told of what begins and ends; of what is left out, neither.
+    """
     failed: list[Outcome] = []
     for outcome in engine.run(plan.missing(), begin):
+        if isinstance(outcome.error, LeftOutError):
+            continue
         end(outcome)
         if outcome.error is not None:
             failed.append(outcome)

@@ -1,6 +1,8 @@
-"""Runs as a graph of jobs: what several of them need is a job of its own, made once, before what needs it.
+"""Runs and measurements as a graph of jobs: what several of them need is a job of its own, made once, before what
+needs it.
 
-    teachers ─► features, statistics ─► students ─► runs
+    teachers ─► features, statistics ─► students ─► runs ─► bounds
+    oracles ─► gaps, bounds            a fine-tuning on all labels ─► bounds
 
 A job is a stage that is missing in the store. Each can be done by any process that sees the store, as soon as those
 that it needs are done; jobs done at the same time never make the same thing, so that none waits for another's lock.
@@ -13,19 +15,25 @@ from itertools import product
 from xkd_bench.errors import UsageError
 from xkd_bench.runner import Runner
 from xkd_bench.spec import FORMAT, RunSpec, digest
+from xkd_bench.stages.bound import taught, tuned
 from xkd_bench.stages.context import Context, Report
 from xkd_bench.stages.dense_student import label_free_student
 from xkd_bench.stages.dense_teacher import dense_teacher
 from xkd_bench.stages.maps import levels_key, teacher_levels
+from xkd_bench.stages.oracle import oracle, oracle_key
+from xkd_bench.stages.scores import scores, tuned_key
 from xkd_bench.stages.student import distilled_student, seen_levels, student_key
 from xkd_bench.stages.teacher import features_key, pretrained, source_key, teacher_features, teacher_key
+from xkd_bench.suite.asked import Asked, Work
+from xkd_bench.suite.measure import key_of, measure
 
 
 @dataclass(frozen=True)
 class Job:
-    """A stage to be made: by its name and key in the store, through the first run that needs it.
+    """A stage to be made: by its name and key in the store, as the first that needs it would make it.
 
-    fraction: of the pairs, for a student. data: the digest of the data that the key was made of.
+    spec: of what it is made. work: the run or measurement that it is made for. data: the digest of the data that the
+    key was made of. fraction: of the pairs, for a student.
     needs: jobs that have to be done well before it; where one failed, it fails with it. after: runs that have to be
     over before it, however they ended, for it shares scores with them.
     """
@@ -33,6 +41,7 @@ class Job:
     stage: str
     key: str
     spec: RunSpec
+    work: Work
     data: str
     fraction: float = 1.0
     needs: tuple[str, ...] = ()
@@ -44,14 +53,14 @@ class Job:
         return f"{self.stage}/{self.key}"
 
 
-def make_jobs(runner: Runner, specs: Sequence[RunSpec]) -> list[Job]:
-    """The jobs that these runs are made of and the store does not have, each after those that it needs.
+def make_jobs(runner: Runner, works: Sequence[Work]) -> list[Job]:
+    """The jobs that these are made of and the store does not have, each after those that it needs.
 
-    The runs come out in their order; one that is in the store is left out.
+    Runs come before what is measured of them, all in their order; what is in the store is left out.
     """
     graph = _Graph(runner)
-    for spec in specs:
-        graph.add_run(spec)
+    for work in works:
+        graph.add(work)
     return list(graph.jobs.values())
 
 
@@ -61,10 +70,37 @@ class _Graph:
         self.jobs: dict[str, Job] = {}
         self._there: dict[str, bool] = {}
         self._scored: dict[tuple[str, str, int | None], str] = {}
+        self._work: Work | None = None
 
-    def add_run(self, spec: RunSpec) -> None:
-        """A run with all that it needs."""
-        run = self.runner.context(spec)
+    def add(self, work: Work) -> None:
+        """A run or a measurement, with all that it needs."""
+        self._work = work
+        run = self.runner.context(work.spec if isinstance(work, Asked) else work)
+        if isinstance(work, RunSpec):
+            self._run(run)
+        else:
+            self._add(work.stage, key_of(self.runner, work), run, lambda: self._measured(run, work))
+
+    def _measured(self, run: Context, asked: Asked) -> Iterable[str]:
+        """What a gap or a bound is measured on."""
+        if asked.oracle not in (None, "exact"):
+            yield from self._add("oracles", oracle_key(run, asked.oracle), run)
+        if asked.encoders:
+            yield from self._teacher(taught(run)) if asked.encoders == "teacher" else ()
+            return
+        yield from self._add("runs", self.runner.key(run.spec), run)
+        for one in (taught(run), run) if run.method.uses_pairs else (taught(run),):
+            yield from self._features(one)
+        yield from self._tuned(tuned(run))
+
+    def _tuned(self, run: Context) -> Iterable[str]:
+        """A run's scores without its record."""
+        after = dict.fromkeys(self._scored[score] for score in _scores(run) if score in self._scored)
+        (fraction,), (per_class,) = run.protocol.pair_fractions, run.protocol.label_counts()
+        key = tuned_key(run, fraction, per_class, 0)
+        return self._add("tuned-scores", key, run, lambda: self._student(run, fraction), tuple(after))
+
+    def _run(self, run: Context) -> None:
         after = dict.fromkeys(self._scored[score] for score in _scores(run) if score in self._scored)
 
         def needs() -> Iterable[str]:
@@ -73,18 +109,21 @@ class _Graph:
             if run.data.maps is not None and "all" in run.protocol.trained:
                 yield from self._teacher(run)  # beside the labels
 
-        for name in self._add("runs", self.runner.key(spec), run, needs, tuple(after)):
+        for name in self._add("runs", self.runner.key(run.spec), run, needs, tuple(after)):
             self._scored |= dict.fromkeys(_scores(run), name)
 
     def _student(self, run: Context, fraction: float) -> list[str]:
         def needs() -> Iterable[str]:
             yield from self._teacher(run)
             if run.data.maps is None and run.method.uses_pairs:
-                yield from self._add("features", features_key(run), run, lambda: self._teacher(run))
+                yield from self._features(run)
                 if levels := seen_levels(run):
                     yield from self._add("statistics", levels_key(run, levels), run, lambda: self._teacher(run))
 
         return self._add("students", student_key(run, fraction), run, needs, fraction=fraction)
+
+    def _features(self, run: Context) -> Iterable[str]:
+        return self._add("features", features_key(run), run, lambda: self._teacher(run))
 
     def _teacher(self, run: Context) -> Iterable[str]:
         """Networks that are trained on the source side for a student: those whose key holds a recipe."""
@@ -109,8 +148,9 @@ class _Graph:
             self._there[name] = self.runner.store.has(stage, key)
             if not self._there[name]:
                 wanted = tuple(dict.fromkeys(needs()))
+                assert self._work is not None
                 data = self.runner.data(run.spec).digest
-                self.jobs[name] = Job(stage, key, run.spec, data, fraction, wanted, after)
+                self.jobs[name] = Job(stage, key, run.spec, self._work, data, fraction, wanted, after)
         return [] if self._there[name] else [name]
 
 
@@ -135,7 +175,9 @@ def do(runner: Runner, job: Job, report: Report) -> None:
         )
     run = runner.context(job.spec, report)
     dense = run.data.maps is not None
-    if job.stage == "runs":
+    if isinstance(job.work, Asked) and job.stage == job.work.stage:
+        measure(runner, job.work, report)
+    elif job.stage == "runs":
         runner.run(job.spec, report)
     elif job.stage == "students":
         (label_free_student if dense else distilled_student)(run, job.fraction)
@@ -143,5 +185,10 @@ def do(runner: Runner, job: Job, report: Report) -> None:
         teacher_features(run)
     elif job.stage == "statistics":
         teacher_levels(run, seen_levels(run))
+    elif job.stage == "tuned-scores":
+        list(scores(run))
+    elif job.stage == "oracles":
+        assert isinstance(job.work, Asked)
+        oracle(run, job.work.oracle)
     else:
         (dense_teacher if dense else pretrained)(run)

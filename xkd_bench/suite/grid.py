@@ -51,6 +51,17 @@ FIELDS = {
 }
 """Fields that a grid may set, with their types."""
 RECIPE = "recipe."
+_BUDGET = "budget = NAME at the top of the file, or --budget NAME; budgets = [NAME] in a [[grid]] is for that block"
+_SEEDS = "seeds = 3 or seeds = [0, 1] at the top of the file, or --seeds"
+ELSEWHERE = {
+    **dict.fromkeys(("budget", "budgets"), f"the budget is the whole sweep's: {_BUDGET}"),
+    **dict.fromkeys(("seed", "seeds"), f"seeds are the whole sweep's: {_SEEDS}"),
+    "options": "options are of a method: options.NAME = VALUE in its [[grid]]",
+    "precision": "the precision is the machine's: --precision",
+    "controls": "controls = false goes to the top of the file or into a [[grid]]; or --alone",
+    "measure": 'what is measured is the whole sweep\'s: measure = ["gap"] at the top of the file',
+}
+"""What is no field of a run, and where it goes instead."""
 
 
 class Block(BaseModel):
@@ -163,6 +174,8 @@ def check_fields(fields: Mapping[str, Any], where: str, also: Sequence[str] = ()
     also: what else could have been meant.
     """
     for name, value in _flat(fields).items():
+        if (root := name.partition(".")[0]) in ELSEWHERE:
+            raise UsageError(f"{where}: {root} is no field of a run: {ELSEWHERE[root]}")
         if change := name.startswith(RECIPE):
             try:
                 check_change(name.removeprefix(RECIPE))
@@ -243,5 +256,8 @@ def _place(error: ValidationError) -> str:
 
 
 def _reason(error: ValidationError) -> str:
-    text: str = error.errors()[0]["msg"]
+    first = error.errors()[0]
+    if first["type"] == "extra_forbidden":
+        return str(nearest("field", str(first["loc"][-1]), list(Sweep.model_fields)))
+    text: str = first["msg"]
     return text[0].lower() + text[1:]

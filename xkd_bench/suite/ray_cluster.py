@@ -6,6 +6,7 @@ RAY_AUTH_TOKEN; see Ray's documentation of token authentication. Nothing here im
 """
 
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from xkd_bench.errors import UsageError
 
 QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": ".", "RAY_SCHEDULER_EVENTS": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Ray would write of lost workers and nodes on the standard output, which holds the result alone."""
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 OBJECT_STORE = 100_000_000
 """Bytes: what runs make goes through the results folder, and next to nothing through Ray."""
 
@@ -30,10 +32,11 @@ def cluster(where: str, threads: int) -> Iterator[None]:
     where: local, auto (the one that this machine is a node of) or an address, HOST:PORT. threads: of each worker
     process, for libraries that read it when they are loaded. UsageError, one line, if there is no such cluster.
     """
+    check_form(where)
     if where == "local":
         keep_to_this_machine()
     elif where != "auto":
-        _check_address(where)
+        _check_answers(where)
     ray = _ray()
     passed = {name: os.environ[name] for name in ("XKD_BENCH_CACHE", "OMP_WAIT_POLICY") if name in os.environ}
     options: dict[str, Any] = {
@@ -61,10 +64,16 @@ def keep_to_this_machine() -> None:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
-def _check_address(where: str) -> None:
-    """UsageError where nothing can be at this address; Ray itself would try for minutes."""
+def check_form(where: str) -> None:
+    """UsageError, one line, if this is none of local, auto and HOST:PORT. Asks nobody."""
     if where.startswith("ray://"):
         raise UsageError(f"--ray {where}: Ray's client is not used; on a node of the cluster, give auto or HOST:PORT")
+    if where not in ("local", "auto") and not ADDRESS.fullmatch(where):
+        raise UsageError(f"--ray {where} is no address: give local, auto or the head's HOST:PORT")
+
+
+def _check_answers(where: str) -> None:
+    """UsageError where nothing answers at this address; Ray itself would try for minutes."""
     host, _, port = where.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()

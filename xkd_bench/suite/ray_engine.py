@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster: each job of their graph is a task, done again elsewhere if its worker or node is lost.
+"""Runs and measurements on a Ray cluster: each job of their graph is a task, done again if its worker or node is lost.
 
 Ray keeps the order: a task begins when those that it needs have ended. It is told of ends alone; what is made lies in
 the results folder, which all nodes see. A task that is done again goes on from the last checkpoint, as any run does.
@@ -21,10 +21,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from xkd_bench import __version__
 from xkd_bench.errors import TrainingError, UsageError
 from xkd_bench.runner import Runner
-from xkd_bench.spec import RunSpec
 from xkd_bench.stages.context import Report
+from xkd_bench.suite.asked import Asked, Work
 from xkd_bench.suite.board import Board
-from xkd_bench.suite.engine import ElsewhereError, Outcome, RunTimeoutError, until
+from xkd_bench.suite.engine import ElsewhereError, LeftOutError, Outcome, RunTimeoutError, until
 from xkd_bench.suite.graph import Job, do, make_jobs
 from xkd_bench.suite.ray_cluster import check_place, most_gpus
 
@@ -35,8 +35,10 @@ EVERY_S = 0.5
 GRACE_S = 10.0
 """For tasks that are given up: to clear away what is half written."""
 
-Follow = Callable[[RunSpec, str, int, int, str], None]
-"""Told of a run: (spec, stage, steps done, steps in all, note)."""
+Follow = Callable[[Work, str, int, int, str], None]
+"""Told of a run or a measurement: (which, stage, steps done, steps in all, note)."""
+ASKED_FOR = ("runs", "gaps", "bounds")
+"""Stages that have outcomes of their own."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class Place:
 class RayEngine:
     """Jobs on the cluster that this process drives (see `ray_cluster`), as many at once as there is room for.
 
-    runner: plans, here. start: as in `Place`. cpus, gpus: of each job. timeout: seconds a run may take, with all that
-    it needs and that was not there. follow: told how runs get on.
+    runner: plans, here. start: as in `Place`. cpus, gpus: of each job. timeout: seconds a run or a measurement may
+    take, with all that it needs and that was not there, other runs left out. follow: told how they get on.
     """
 
     def __init__(
@@ -88,32 +90,33 @@ class RayEngine:
         calls = 1 if gpus and most_gpus() > 1 else 0
         self.task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, max_calls=calls)(carry_out_job)
 
-    def run(self, specs: Sequence[RunSpec], begin: Callable[[RunSpec], None]) -> Iterator[Outcome]:
+    def run(self, works: Sequence[Work], begin: Callable[[Work], None]) -> Iterator[Outcome]:
         """See `Engine.run`."""
-        jobs = {job.name: job for job in make_jobs(self.runner, specs)}
+        jobs = {job.name: job for job in make_jobs(self.runner, works)}
         refs: dict[str, Any] = {}
         for job in jobs.values():
             before = [refs[name] for name in (*job.needs, *job.after)]
             refs[job.name] = self.task.options(name=job.name).remote(job, self.place, *before)
-        running = {refs[job.name]: job for job in jobs.values() if job.stage == "runs"}
-        begun: set[RunSpec] = set()
-        waited_for = {job.spec for job in running.values()}
+        running = {refs[job.name]: job for job in jobs.values() if job.stage in ASKED_FOR}
+        begun: set[Work] = set()
+        waited_for = {job.work for job in running.values()}
         try:
-            for spec in specs:
-                if spec not in waited_for:  # done since the plan was made
-                    _begin_once(spec, begun, begin)
-                    yield Outcome(spec, 0.0)
+            for work in works:
+                if work not in waited_for:  # done since the plan was made
+                    _begin_once(work, begun, begin)
+                    yield Outcome(work, 0.0)
             while running:
                 over, _ = ray.wait(list(running), num_returns=len(running), timeout=EVERY_S)
                 for name, news in self._news().items():
-                    if name in jobs and jobs[name].spec in waited_for:
-                        _begin_once(jobs[name].spec, begun, begin)
-                        self.follow(jobs[name].spec, *news)
+                    if name in jobs and jobs[name].work in waited_for and _is_told_of(jobs[name]):
+                        _begin_once(jobs[name].work, begun, begin)
+                        self.follow(jobs[name].work, *news)
                 for ref in over:
-                    job = running.pop(ref)
-                    waited_for.discard(job.spec)
-                    _begin_once(job.spec, begun, begin)
-                    yield _outcome(job, ref)
+                    outcome = _outcome(running.pop(ref), ref)
+                    waited_for.discard(outcome.work)
+                    if not isinstance(outcome.error, LeftOutError):
+                        _begin_once(outcome.work, begun, begin)
+                    yield outcome
         finally:
             _give_up(list(refs.values()))
 
@@ -130,10 +133,15 @@ class RayEngine:
             return {}
 
 
-def _begin_once(spec: RunSpec, begun: set[RunSpec], begin: Callable[[RunSpec], None]) -> None:
-    if spec not in begun:
-        begun.add(spec)
-        begin(spec)
+def _is_told_of(job: Job) -> bool:
+    """Whether what the job is done for is under way with it: a bound is not before its run, which may fail, is over."""
+    return job.stage == "bounds" or not isinstance(job.work, Asked) or job.work.stage == "gaps"
+
+
+def _begin_once(work: Work, begun: set[Work], begin: Callable[[Work], None]) -> None:
+    if work not in begun:
+        begun.add(work)
+        begin(work)
 
 
 def _outcome(job: Job, ref: Any) -> Outcome:
@@ -142,8 +150,8 @@ def _outcome(job: Job, ref: Any) -> Outcome:
     except RayError as error:  # of Ray, not of the run: a run's own errors are in `Ended`
         why = (str(error).strip().splitlines() or ["no reason given"])[0]
         lost = ElsewhereError(f"its worker was lost {RETRIES + 1} times ({type(error).__name__}: {why})")
-        return Outcome(job.spec, 0.0, lost)
-    return Outcome(job.spec, sum(ended.seconds.values()), ended.error)
+        return Outcome(job.work, 0.0, lost)
+    return Outcome(job.work, sum(ended.seconds.values()), ended.error)
 
 
 def _give_up(refs: list[Any]) -> None:
@@ -165,9 +173,12 @@ _runners: dict[Callable[[], Runner], Runner] = {}
 
 def carry_out_job(job: Job, place: Place, *before: Ended) -> Ended:
     """Do one job, or fail as one did that it needs."""
-    needed = before[: len(job.needs)]
-    seconds = {name: spent for ended in needed for name, spent in ended.seconds.items()}
-    for ended in needed:
+    needed = dict(zip(job.needs, before, strict=False))
+    of_runs = [needed.pop(name) for name in job.needs if name.startswith("runs/")]  # they have had time of their own
+    seconds = {name: spent for ended in needed.values() for name, spent in ended.seconds.items()}
+    if any(ended.error is not None for ended in of_runs):
+        return Ended(seconds, LeftOutError())
+    for ended in needed.values():
         if ended.error is not None:
             return Ended(seconds, ended.error)
     started = time.monotonic()
@@ -177,7 +188,7 @@ def carry_out_job(job: Job, place: Place, *before: Ended) -> Ended:
         tell(job.stage, 0, 1, "")
         do(_runner(place), job, tell)
     except Exception as caught:  # whatever it is, the other jobs go on
-        error = _portable(job.spec, caught)
+        error = _portable(job.work, caught)
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()  # for others on this GPU, while this process waits for its next job
     return Ended(seconds | {job.name: time.monotonic() - started}, error)
@@ -206,10 +217,10 @@ def _teller(board: Any, name: str) -> Report:
     return tell
 
 
-def _portable(spec: RunSpec, error: Exception) -> Exception:
+def _portable(work: Work, error: Exception) -> Exception:
     """The error as another process can have it: those that a user can mend as they are, others in words."""
     if isinstance(error, UsageError | TrainingError | RunTimeoutError):
         return type(error)(str(error))
-    told = ElsewhereError(Outcome(spec, 0.0, error).reason())
+    told = ElsewhereError(Outcome(work, 0.0, error).reason())
     told.add_note("".join(traceback.format_exception(error)))
     return told
