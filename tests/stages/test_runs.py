@@ -138,7 +138,7 @@ def test_seeds_and_controls_are_runs_of_their_own(root):
     [
         {"method": "cmd"}, {"protocol": "fine-tune"}, {"budget": "laptop"}, {"teacher": "random"},
         {"pairs": "shuffled"}, {"student": "resnet8-w32"}, {"seed": 1}, {"precision": "bf16"}, {"batch": 8},
-        {"options": {"tau": 0.2}},
+        {"options": {"tau": 0.2}}, {"recipe": {"all.lr": 0.5}},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip

@@ -113,8 +113,10 @@ class Clock(nn.Module):
         self.register_buffer("done", torch.zeros((), dtype=torch.long))
 
     def past(self, share: float) -> bool:
-        """Whether this share of the steps is done; a training of unknown length is past all but its end."""
-        return share < 1 if self.total is None else int(self.done) >= share * self.total
+        """Whether this share of the steps is done: 0 at once, 1 never; of a training of unknown length, any other is."""
+        if self.total is None or share in (0, 1):  # known without waiting for a GPU
+            return share < 1
+        return int(self.done) >= share * self.total
 
     def tick(self) -> None:
         """One more step is done; in evaluation there are none."""
