@@ -1,6 +1,7 @@
 """Sections that need more than scores: the claims ledger; and the command."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from xkd_bench.analysis.results import Results
 from xkd_bench.cli.report import _ledger
 from xkd_bench.report import plots
 from xkd_bench.report.html import Study, build
+from xkd_bench.report.html.page import MANY
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +44,25 @@ def test_claims_have_their_verdicts_in_words_and_what_they_lack():
     assert "xkd-bench sweep table1" in rows[1][5]
     assert "a &lt;b&gt;" in text
     assert {"tables/claims.csv", "tables/claims.tex"} <= set(files)
+
+
+def test_many_comparisons_come_after_what_they_say_together_without_figures():
+    parts = [(f"task-{i}", scores(task=f"toy-{i}", task_title=f"Toy {i}")) for i in range(MANY + 1)]
+    for named in (parts[:MANY], parts):
+        text, found, files = build(Study(pd.concat([df for _, df in named]), named, [], RULE))
+        page, told, many = Page(text), json.loads(found), len(named) > MANY
+        order = [attrs["id"] for attrs, _ in page.of("h2")]
+        first, theory = order.index("comparisons" if many else "task-1"), order.index("theory")
+        assert (first > theory) == many
+        numbers = [int(n) for n in re.findall(r"<b>Table (\d+)\.", text) or re.findall(r"Table (\d+)\.", text)]
+        assert numbers
+        assert numbers == sorted(numbers), "tables are numbered as they are read"
+        drawn = [name for name in files if name.startswith("figures/task-")]
+        assert bool(drawn) == (not many)
+        assert {f"tables/{name}.csv" for name, _ in named} <= set(files)
+        assert len(told["comparisons"]) == len(named)
+        links = {attrs["href"][1:] for attrs, _ in page.of("a") if attrs["href"].startswith("#")}
+        assert links <= {attrs["id"] for _, attrs, _ in page.elements if "id" in attrs}
 
 
 def test_a_store_without_records_is_one_line(loaded, tmp_path):

@@ -112,8 +112,9 @@ class Maker:
         )
         return [Figure(next(self._figures), f"{name}-panels", embedded(image, alt), caption, files)]
 
-    def comparison(self, name: str, df: pd.DataFrame) -> Block:
-        """Everything of one task, protocol and budget; where its scores cannot be compared, only why."""
+    def comparison(self, name: str, df: pd.DataFrame, drawn: bool = True) -> Block:
+        """Everything of one task, protocol and budget; where its scores cannot be compared, only why. drawn: with
+        figures."""
         one = df.iloc[0]
         group, title = str(one["task_title"]), f"{protocol_title(one['protocol'])}, {one['budget']} budget"
         try:
@@ -127,7 +128,7 @@ class Maker:
         return Block(
             name, title, group, lead, _badges(df), content.facts,
             tuple(self._score_tables(name, df, content)),
-            (*self._score_figures(name, df, content, gained), *self.panel(name, df)),
+            (*self._score_figures(name, df, content, gained), *self.panel(name, df)) if drawn else (),
             tuple(facts.lacking(df, gained, against)), tuple(facts.commands(df)), content.notes,
             numbers={"scores": records_of(long[long["quantity"] == one["metric"]]),
                      "gains": records_of(long[long["quantity"] != one["metric"]])},

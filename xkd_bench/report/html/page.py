@@ -28,6 +28,8 @@ PAPERS = (
     ("CSK-Net", "arXiv:2312.02240", "https://arxiv.org/abs/2312.02240"),
 )
 """The papers whose methods and statements are tested here, for readers to look up."""
+MANY = 12
+"""More comparisons than this come after what they say together, in tables without figures."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,9 @@ def build(study: Study, json_name: str = "report.json") -> tuple[str, str, dict[
     if study.scores.empty or not study.comparisons:
         raise UsageError("there are no scores to report")
     maker = Maker(study.records, study.selection_rule, study.panels)
-    overview_number = maker.next_table()
-    comparisons = [maker.comparison(name, df) for name, df in study.comparisons]
+    many = len(study.comparisons) > MANY
+    if not many:  # tables and figures are numbered as they are read
+        overview, comparisons = _compared(maker, study.comparisons, drawn=True)
     gained = gain_blocks(maker, study.comparisons, study.correct)
     gaps = [maker.gap(gap) for gap in study.gaps if len(gap.estimates)]
     tested = theory(maker, study.conditions, study.bounds, study.terms, study.scores)
@@ -91,17 +94,26 @@ def build(study: Study, json_name: str = "report.json") -> tuple[str, str, dict[
     ledger = (
         maker.claims(study.ledger, study.ledger_command) if study.ledger is not None and len(study.ledger) else None
     )
-    overview = _overview(comparisons, overview_number)
+    if many:
+        overview, comparisons = _compared(maker, study.comparisons, drawn=False)
     machines = facts.environments(study.records)
     blocks = [*comparisons, *gained, *gaps, *tested, *ranks, *([ledger] if ledger else [])]
     page = _render(
-        overview=overview, groups=_grouped(comparisons), gains=gained, gaps=gaps, theory=tested, ranks=ranks,
+        many=len(comparisons) if many else 0, overview=overview,
+        groups=_grouped(comparisons), gains=gained, gaps=gaps, theory=tested, ranks=ranks,
         ledger=ledger, machines=machines,
         facts=_scope(study.scores), against=AGAINST, json_name=json_name, command=study.command,
         dark=dark(figure.element for block in blocks for figure in block.figures), papers=PAPERS,
         rebuilt=facts.reconstructed(study.scores),
     )  # fmt: skip
     return page, _numbers(overview, comparisons, gained, gaps, tested, ranks, ledger, machines), maker.files
+
+
+def _compared(maker: Maker, comparisons: Sequence[tuple[str, pd.DataFrame]], drawn: bool) -> tuple[Table, list[Block]]:
+    """Each comparison, and before them the overview, whose number comes first."""
+    number = maker.next_table()
+    blocks = [maker.comparison(name, df, drawn) for name, df in comparisons]
+    return _overview(blocks, number), blocks
 
 
 def _render(**content: Any) -> str:
