@@ -113,7 +113,7 @@ class Clock(nn.Module):
         self.register_buffer("done", torch.zeros((), dtype=torch.long))
 
     def past(self, share: float) -> bool:
-        """Whether this share of the steps is done: 0 at once, 1 never; of a training of unknown length, any other is."""
+        """Whether this share of the steps is done: 0 at once, 1 never; of a training of unknown length, any other."""
         if self.total is None or share in (0, 1):  # known without waiting for a GPU
             return share < 1
         return int(self.done) >= share * self.total
