@@ -53,6 +53,12 @@ def test_rows_that_differ_in_more_than_the_option_are_not_compared():
     assert "no condition with 3 seeds" in verdicts(df).loc["csk-norms", "missing"]
 
 
+def test_runs_of_another_recipe_are_no_pair():
+    recipe = {"option_changes": json.dumps({"sparsity": 2e-4, "recipe.all.lr": 0.1})}
+    found = verdicts(scores(csk(0.5), ("csk-net", 0.1, CSK | {"sparsity": 2e-4}, recipe)))
+    assert "no condition with 3 seeds" in found.loc["csk-sparsity", "missing"]
+
+
 @pytest.mark.parametrize(("penalised", "said"), [(0.47, "supported"), (0.53, "refuted")])
 def test_the_penalty_on_scales_is_what_is_claimed_to_hurt(penalised, said):
     found = verdicts(scores(csk(0.5), csk(penalised, sparsity=2e-4))).loc["csk-sparsity"]

@@ -41,9 +41,11 @@ def option_effect(method: str, option: str, words: str, off: bool = False) -> Te
 
 
 def _by_rest(data: Data, method: str, option: str) -> Mapping[str, Mapping[bool, pd.Series[float]]]:
-    """`series` of a method by all options but one, as JSON, and by whether that one is on."""
+    """`series` of a method by all options but one, as JSON, and by whether that one is on. (What a run changed of its
+    budget stands among the changed options.)"""
     rows = _of(data, method)
-    parsed = [json.loads(text) for text in rows.get("options", ())]
+    told = zip(rows.get("options", ()), rows.get("option_changes", ()), strict=True)
+    parsed = [json.loads(options) | json.loads(changes) for options, changes in told]
     on = [bool(options.pop(option, False)) for options in parsed]
     rests = [json.dumps(options, sort_keys=True) for options in parsed]
     out: dict[str, dict[bool, pd.Series[float]]] = {}
