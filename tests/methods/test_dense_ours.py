@@ -301,6 +301,14 @@ def test_csk_nets_exchange_and_contrast_begin_and_its_norms_freeze_when_they_are
     assert norm.weight.grad.abs().sum() > 0, "the statistics are frozen, not the weights"
 
 
+def test_pixel_contrast_begins_after_an_eighth_of_a_training_as_published():
+    model, shown = build("pixel-contrast"), batch("pixel-contrast")
+    model.clock.total = 16
+    assert [bool(model(shown)["distil"] > 0) for _ in range(4)] == [False, False, True, True]
+    assert model.eval()(shown)["distil"] > 0
+    assert model.clock.done == 4
+
+
 def test_csk_nets_scales_have_no_weight_decay_and_other_norms_have_what_the_recipe_says():
     recipe = Recipe(
         optimiser="sgd", lr=0.1, weight_decay=0.1, epochs=1, batch=2, schedule="constant", augmentation="none"

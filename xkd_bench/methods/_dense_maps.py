@@ -14,6 +14,8 @@ from xkd_bench.models.segmenters import Segmentation, Segmenter
 
 Weight = Annotated[float, Field(ge=0)]
 Tau = Annotated[float, Field(gt=0)]
+Start = Annotated[float, Field(ge=0, lt=1)]
+"""A share of a training's steps, after which something begins (`methods.dense.Clock`)."""
 Place = Literal["decoded", "encoder"]
 
 PUBLISHED_PLACES = 64 * 128

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from xkd_bench.errors import UsageError
 from xkd_bench.losses.dense_contrast import Pairs, stage_contrast
 from xkd_bench.losses.dense_csknet import csknet_loss
-from xkd_bench.methods._dense_maps import Tau, Weight, views_on
+from xkd_bench.methods._dense_maps import Start, Tau, Weight, views_on
 from xkd_bench.methods.base import Options
 from xkd_bench.methods.dense import Clock, DenseBatch, DenseMethod, DenseTeacher, Images, Inputs, on_grid
 from xkd_bench.models.csknet import Branches, CSKNet, Exchange
@@ -21,7 +21,6 @@ from xkd_bench.models.dense_adapters import PixelProjections
 from xkd_bench.models.segmenters import Segmentation, build_segmenter
 
 Count = Annotated[int, Field(gt=0)]
-Start = Annotated[float, Field(ge=0, lt=1)]
 STAGES = 4
 """Whose pixels are contrasted, from the last."""
 

@@ -6,9 +6,9 @@ from pydantic import Field
 from torch import Tensor
 
 from xkd_bench.losses.dense_contrast import stage_contrast
-from xkd_bench.methods._dense_maps import PlacedMethod, PlacedOptions, Tau, Weight, views_on
+from xkd_bench.methods._dense_maps import PlacedMethod, PlacedOptions, Start, Tau, Weight, views_on
 from xkd_bench.methods.base import Options
-from xkd_bench.methods.dense import DenseBatch, DenseTeacher
+from xkd_bench.methods.dense import Clock, DenseBatch, DenseTeacher
 from xkd_bench.models.dense_adapters import ProjectionHead
 from xkd_bench.models.segmenters import Segmentation, Segmenter
 
@@ -17,7 +17,8 @@ Count = Annotated[int, Field(gt=0)]
 
 class PixelContrastOptions(PlacedOptions):
     """weight, tau, tau_base, dim, max_samples, max_views: ContrastiveSeg's. max_views: a class with fewer pixels in an
-    image is not contrasted there; on small grids it is at most 1/16 of the places, or no class would be (ours). at: see
+    image is not contrasted there; on small grids it is at most 1/16 of the places, or no class would be (ours).
+    contrast_from: the share of the training before it counts, ContrastiveSeg's 5,000 of 40,000 steps. at: see
     `PlacedOptions`."""
 
     weight: Weight = 0.1
@@ -26,6 +27,7 @@ class PixelContrastOptions(PlacedOptions):
     dim: Count = 256
     max_samples: Count = 1024
     max_views: Count = 100
+    contrast_from: Start = 0.125
 
 
 class PixelContrast(PlacedMethod):
@@ -37,6 +39,7 @@ class PixelContrast(PlacedMethod):
     def __init__(self, student: Segmenter, teacher: DenseTeacher | None, options: PixelContrastOptions) -> None:
         super().__init__(student, teacher, options)
         self.project = ProjectionHead(self.width, options.dim)
+        self.clock = Clock()
 
     def distil(self, out: Segmentation, batch: DenseBatch) -> dict[str, Tensor]:
         o = self.options
@@ -45,7 +48,9 @@ class PixelContrast(PlacedMethod):
             [[z]], batch.label, [out.logits.argmax(1)], tau=o.tau, tau_base=o.tau_base, max_samples=o.max_samples,
             max_views=views_on(z, o.max_views),
         )  # fmt: skip
-        return {"loss": o.weight * loss}
+        weight = o.weight * self.clock.past(o.contrast_from)
+        self.clock.tick()
+        return {"loss": weight * loss}
 
 
 METHOD = PixelContrast
