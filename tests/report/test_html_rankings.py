@@ -22,7 +22,7 @@ NAMES = ("cmc", "cmc · random teacher", "cmd", "ssl", "sup-ft")
 def _cheap(monkeypatch):
     monkeypatch.setattr(plots, "png", lambda figure: b"\x89PNG")
     monkeypatch.setattr(plots, "pdf", lambda figure: b"%PDF")
-    bare = lambda self, name, df, **_: Block(name, name, problem="tested elsewhere")  # noqa: E731
+    bare = lambda self, name, df, *_, **__: Block(name, name, problem="tested elsewhere")  # noqa: E731
     monkeypatch.setattr(Maker, "comparison", bare)
     monkeypatch.setattr(page, "gain_blocks", lambda *_: [])
 
