@@ -1,8 +1,11 @@
 """Dense runs whose student or teacher starts from a file's backbone, and what is said of their networks."""
 
+from io import StringIO
+
 import pytest
 import timm
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
 
 from tests.runs import context, runner
@@ -13,6 +16,7 @@ from xkd_bench.cli.dense import beside
 from xkd_bench.errors import UsageError
 from xkd_bench.models.segmenters import build_segmenter
 from xkd_bench.report.html.facts import commands
+from xkd_bench.report.record import record_view
 from xkd_bench.spec import RunSpec
 from xkd_bench.stages.dense_student import dense_student_key, fresh_student, student_fields
 from xkd_bench.stages.dense_teacher import dense_teacher_key
@@ -80,6 +84,11 @@ def test_runs_say_what_they_started_from(root, files):
     assert [name for name in variants(frame)["variant"] if one in name] == [
         f"kd · supervised from {two} teacher · backbone {one} start"
     ]
+    console = Console(record=True, width=200, file=StringIO())
+    console.print(record_view(made[1]))
+    shown = console.export_text()
+    assert f"supervised from the backbone {two}, pairs true" in shown
+    assert f"{NETWORK} from the backbone {one}, batch" in shown
     told = commands(frame[frame["init"] != "random"])
     assert any(f"--teacher-backbone FILE_{two}" in c and f"--student-backbone FILE_{one}" in c for c in told)
     teachers = [f for f in (root / "artefacts" / "teachers").iterdir() if f.is_dir()]
@@ -156,7 +165,7 @@ def test_a_record_says_what_its_networks_cost_and_a_table_has_it_beside_it(root)
     beside(frame, root, "costs")
     text = (root / "tables" / "costs-networks.md").read_text(encoding="utf-8")
     assert "Of one image of 48 × 64" in text
-    line = f"{NETWORK} | target | {parameters:,} | {fused[0]['multiply_adds'] / 1e9:.3f} G |"
+    line = f"{NETWORK} | target | {parameters:,} | {fused[0]['multiply_adds'] / 1e6:.1f} M |"
     assert f"| csk-net | {line}" in text
     for name in ("csk-net · both inputs", "csk-net · source input", "sup-ft", "teacher · source input", "a teacher"):
         assert f"| {name} | {NETWORK} | " in text

@@ -31,7 +31,7 @@ from xkd_bench.models.cost import Cost
 from xkd_bench.models.duplex import DuplexSegmenter
 from xkd_bench.models.segmenters import build_segmenter
 from xkd_bench.registry import entries
-from xkd_bench.report.networks import giga
+from xkd_bench.report.networks import large
 from xkd_bench.stages.networks import cost_with
 from xkd_bench.training import make_optimiser
 
@@ -211,7 +211,7 @@ def study(found: list[Size], rounds: int, options: Options) -> Result:
             "peak, MB": f"{r['peak_mb']:,.0f}",
             "peak over sup-ft": f"{r['peak_ratio']:.2f}",
             "parameters in use": f"{r['parameters']:,}",
-            "multiply-adds an image": giga(r["multiply_adds"]),
+            "multiply-adds an image": large(r["multiply_adds"]),
         }
         for r in frame.to_dict("records")
     )

@@ -35,15 +35,15 @@ def networks(rows: pd.DataFrame, size: Sequence[int]) -> str:
 
 
 def used_words(used: dict[str, Any]) -> str:
-    """'student NETWORK (target): 12,345 parameters, 0.123 G multiply-adds'."""
+    """'student NETWORK (target): 12,345 parameters, 66.9 G multiply-adds'."""
     of = f"{used['role']} {used['network']} ({used['inputs']})"
-    return f"{of}: {used['parameters']:,} parameters, {giga(used['multiply_adds'])} multiply-adds"
+    return f"{of}: {used['parameters']:,} parameters, {large(used['multiply_adds'])} multiply-adds"
 
 
-def giga(number: int) -> str:
-    """With the digits that tell networks apart."""
-    return f"{number / 1e9:.3f} G"
+def large(number: int) -> str:
+    """'3.2 M', '66.9 G'."""
+    return f"{number / 1e6:,.1f} M" if number < 1e9 else f"{number / 1e9:,.1f} G"
 
 
 def _cells(used: dict[str, Any]) -> str:
-    return f"{used['network']} | {used['inputs']} | {used['parameters']:,} | {giga(used['multiply_adds'])}"
+    return f"{used['network']} | {used['inputs']} | {used['parameters']:,} | {large(used['multiply_adds'])}"

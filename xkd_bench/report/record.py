@@ -19,8 +19,8 @@ def record_view(record: dict[str, Any]) -> RenderableType:
         "task": f"{spec['task']}: {task['title']} ({task['origin']}, pairs by {task['pairing']}, {task['licence']})",
         "data": f"{record['data_digest'][:12]}; " + ", ".join(f"{n} {k}" for k, n in record["split"].items()),
         "method": f"{spec['method']} ({options}) {record['provenance']}",
-        "teacher": f"{spec['teacher']}, pairs {spec['pairs']}",
-        "student": f"{spec['student']}, batch {record['batch']}, seed {spec['seed']}",
+        "teacher": f"{spec['teacher']}{_start(spec, 'teacher')}, pairs {spec['pairs']}",
+        "student": f"{spec['student']}{_start(spec, 'student')}, batch {record['batch']}, seed {spec['seed']}",
         **{f"network {i}": used_words(used) for i, used in enumerate(record.get("networks", []), 1)},
         "protocol": f"{spec['protocol']} version {record['protocol']['version']}, budget {spec['budget']}",
         "took": f"{record['seconds']:.0f} s on {environment['device']}, {environment['threads']} threads",
@@ -39,6 +39,11 @@ def record_view(record: dict[str, Any]) -> RenderableType:
     if exchanged:  # of several draws of the labels, the first
         parts += [Text(), _exchanged(exchanged[0])]
     return Group(*parts)
+
+
+def _start(spec: dict[str, Any], who: str) -> str:
+    digest = spec.get(f"{who}_backbone_digest")
+    return f" from the backbone {digest[:6]}" if digest else ""
 
 
 def record_list(records: list[dict[str, Any]]) -> Table:
