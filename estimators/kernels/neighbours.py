@@ -107,15 +107,13 @@ def _nearest_by_single(
 ) -> torch.Tensor:
     """The same at half the cost, where float32 tells the k-th row from the next; else float64 decides.
 
-    A float32 product of unit rows is off by at most d + 2 half units of rounding (Cauchy-Schwarz). numpy computes it,
-    for torch may be set to multiply float32 in fewer digits.
+    numpy multiplies, for torch may be set to multiply float32 in fewer digits.
     """
     similar = torch.from_numpy(single[rows.numpy()] @ single.T)
     similar.masked_fill_(labels[rows, None] == labels[None, :], -torch.inf)
     best = similar.topk(k + 1, dim=1)
     near = best.indices[:, :k]
-    margin = float(np.finfo(np.float32).eps) * (1.1 * single.shape[1] + 8)
-    unsure = best.values[:, k - 1] - best.values[:, k] <= margin
+    unsure = best.values[:, k - 1] - best.values[:, k] <= _margin(single.shape[1])
     near[unsure] = _nearest(z, labels, rows[unsure], k)
     return near
 
@@ -170,13 +168,53 @@ def retrieval_recall(
 
 
 def _hits(x: torch.Tensor, y: torch.Tensor, codes: IntArray, k: int) -> torch.Tensor:
+    """Whether fewer than k rows of other groups are as similar to a row of x as the best of its own, [n]."""
     labels = torch.from_numpy(codes).to(x.device)
-    parts = []
-    step = max(1, _BLOCK_BYTES // (8 * 3 * y.shape[0]))
-    for start in range(0, x.shape[0], step):
-        part = slice(start, start + step)
-        similar = (x[part] @ y.T).mul_(1e12).round_()
-        own = labels[part, None] == labels[None, :]
-        best_own = similar.masked_fill(~own, -torch.inf).amax(1, keepdim=True)
-        parts.append(((similar >= best_own) & ~own).sum(1) < k)
-    return torch.cat(parts)
+    rows = torch.arange(x.shape[0], device=x.device).split(max(1, _BLOCK_BYTES // (8 * 3 * y.shape[0])))
+    if x.is_cuda:
+        return torch.cat([_found(x, y, labels, part, k) for part in rows])
+    single = x.numpy().astype(np.float32), y.numpy().astype(np.float32)
+    return torch.cat([_found_by_single(x, y, single, labels, part, k) for part in rows])
+
+
+def _found(x: torch.Tensor, y: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor, k: int) -> torch.Tensor:
+    """`_hits` of some rows, [r], from similarities in float64."""
+    similar = (x[rows] @ y.T).mul_(1e12).round_()
+    best = _own_taken(similar, labels, rows)
+    return (similar >= best).sum(1) < k
+
+
+def _found_by_single(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    single: tuple[NDArray[np.float32], NDArray[np.float32]],
+    labels: torch.Tensor,
+    rows: torch.Tensor,
+    k: int,
+) -> torch.Tensor:
+    """The same at half the cost, where float32 tells how many are as similar; else float64 decides."""
+    similar = torch.from_numpy(single[0][rows.numpy()] @ single[1].T)
+    best = _own_taken(similar, labels, rows)
+    margin = _margin(x.shape[1])
+    hits = (similar >= best - margin).sum(1) < k
+    unsure = ~hits & ((similar > best + margin).sum(1) < k)
+    hits[unsure] = _found(x, y, labels, rows[unsure], k)
+    return hits
+
+
+def _own_taken(similar: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The best similarity to the own group of each row, [r, 1]; the group's similarities are then minus infinity."""
+    if labels.unique().numel() == labels.numel():  # each row is its own group: no mask of all pairs
+        best = similar.gather(1, rows[:, None])
+        similar.scatter_(1, rows[:, None], -torch.inf)
+        return best
+    own = labels[rows, None] == labels[None, :]
+    best = similar.masked_fill(~own, -torch.inf).amax(1, keepdim=True)
+    similar.masked_fill_(own, -torch.inf)
+    return best
+
+
+def _margin(width: int) -> float:
+    """How much two float32 products of unit rows can change places by: each is off by at most width + 2 half units of
+    rounding (Cauchy-Schwarz)."""
+    return float(np.finfo(np.float32).eps) * (1.1 * width + 8)

@@ -126,3 +126,20 @@ def test_svcca_leaves_rows_out_as_a_fresh_decomposition_would():
     keep = torch.tensor([i for i in range(50) if i not in rows])
     fresh = [torch.linalg.qr(side[keep] - side[keep].mean(0))[0] for side in (u, v)]
     assert _without(u, v, u.T @ v, rows) == pytest.approx(_mean_correlation(*fresh), abs=1e-10)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("apart", [0.0, 1e-9, 1e-7, 1e-4, 1.0])
+def test_what_float32_cannot_tell_float64_decides(grouped, apart):
+    """Rows as near to each other as rounding, where a decision by float32 alone would be chance."""
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(30, 40)), 4, axis=0)
+    x, y = (x + apart * rng.normal(size=x.shape) for _ in range(2))
+    groups = np.repeat(np.arange(60), 2) if grouped else None
+    codes = np.arange(120) if groups is None else groups
+    similar = np.round(1e12 * (x / np.linalg.norm(x, axis=1)[:, None]) @ (y / np.linalg.norm(y, axis=1)[:, None]).T)
+    own = codes[:, None] == codes[None, :]
+    best = np.where(own, similar, -np.inf).max(1)
+    rivals = ((similar >= best[:, None]) & ~own).sum(1)
+    for k in (1, 2, 3, 4, 10):
+        assert retrieval_recall(x, y, k=k, groups=groups).value == pytest.approx((rivals < k).mean(), abs=1e-12)
