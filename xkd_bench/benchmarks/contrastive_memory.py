@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -97,7 +98,7 @@ def compare(name: str, anchors: int, candidates: int, width: int, rounds: int) -
         "chunk_rows": min(anchors, chunk_rows(b, candidates, None)),
         "whole_mb": whole.memory,
         "chunked_mb": chunked.memory,
-        "memory_ratio": chunked.memory / whole.memory,
+        "memory_ratio": chunked.memory / whole.memory if whole.memory else math.nan,  # too small to be seen
         "whole_s": statistics.median(whole.seconds),
         "chunked_s": statistics.median(chunked.seconds),
         "time_ratio": statistics.median(ratios),

@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -61,7 +62,13 @@ def keep_to_this_machine() -> None:
     # address, and only then do its servers listen nowhere else.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if "RAY_AUTH_MODE" not in os.environ:  # else Ray writes a token into the home folder, and says so
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
+
+
+@cache
+def _token() -> str:
+    """Of this process: Ray reads it once, and would refuse the next cluster with another."""
+    return secrets.token_hex(32)
 
 
 def check_form(where: str) -> None:
