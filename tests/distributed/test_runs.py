@@ -39,9 +39,8 @@ def test_students_are_those_of_one_up_to_rounding(made):
         (student,) = two.record(key)["students"].values()
         found, expected = (load_file(s.folder("students", student) / "student.safetensors") for s in (two, one))
         assert set(found) == set(expected)
-        near = [torch.isclose(found[name], value, rtol=2e-2, atol=2e-3).flatten() for name, value in expected.items()]
-        # Where a gradient is rounding alone, Adam takes its sign for a step.
-        assert torch.cat(near).double().mean() > 0.999
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=2e-2, atol=2e-3, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_the_store_holds_what_one_process_would_have_written(made):

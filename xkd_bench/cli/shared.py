@@ -65,15 +65,21 @@ def publish(frame: Any, out: Path, name: str, command: str, shown: bool) -> list
     return rows
 
 
+def named(flag: str, given: Sequence[str], form: str) -> dict[str, str]:
+    """Names and values of the words NAME=VALUE of an option that may be repeated. form: what they are, with an
+    example, for the UsageError where they are not."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{flag} {text}: {form}")
+        found[name.strip()] = value
+    return found
+
+
 def parse_options(given: Sequence[str]) -> dict[str, str]:
     """A method's options from the words of --option."""
-    options = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--option {text}: an option is key=value, such as --option tau=0.2")
-        options[key] = value
-    return options
+    return named("--option", given, "an option is key=value, such as --option tau=0.2")
 
 
 def parse_value(text: str) -> Any:
@@ -88,13 +94,8 @@ def parse_value(text: str) -> Any:
 
 def parse_recipe(given: Sequence[str]) -> dict[str, Any]:
     """Changes of a budget from the words of --recipe."""
-    changes = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--recipe {text}: a change is FIELD=VALUE, such as --recipe distil.ema=0.999")
-        changes[name.strip()] = parse_value(value)
-    return changes
+    changes = named("--recipe", given, "a change is FIELD=VALUE, such as --recipe distil.ema=0.999")
+    return {name: parse_value(value) for name, value in changes.items()}
 
 
 def parse_seeds(text: str | None, budget: str) -> list[int]:

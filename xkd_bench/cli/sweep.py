@@ -21,7 +21,7 @@ from xkd_bench.cli.runs import (
     Threads,
     carry_out,
 )
-from xkd_bench.cli.shared import Json, Out, Seeds, groups, parse_seeds, parse_value, publish, seeds_words
+from xkd_bench.cli.shared import Json, Out, Seeds, groups, named, parse_seeds, parse_value, publish, seeds_words
 from xkd_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,13 +117,8 @@ def sweep(
 
 def _overrides(given: Sequence[str]) -> dict[str, Any]:
     """Fields from the words of --set: a value is TOML, or else the text itself."""
-    fields: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--set {text}: a field is FIELD=VALUE, such as --set student=resnet8-w16")
-        fields[name.strip()] = parse_value(value)
-    return fields
+    fields = named("--set", given, "a field is FIELD=VALUE, such as --set student=resnet8-w16")
+    return {name: parse_value(value) for name, value in fields.items()}
 
 
 def _check_new(plan: "Plan", out: Path) -> None:
