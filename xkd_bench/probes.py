@@ -8,8 +8,10 @@ from torch import Tensor
 
 TOGETHER = 2**22
 """Logits of the training items up to which several strengths are fitted at once."""
+ROUGH = 1e-3
+"""Largest entry of the gradient down to which everything is in float32."""
 ROUGH_STEPS = 10
-"""Newton steps whose linear systems are solved in float32; nearly all heads need fewer."""
+"""Newton steps that are in float32, and then those whose linear systems are; nearly all heads need fewer."""
 MOST_PRODUCTS = 250
 """Products with the Hessian in one Newton step."""
 
@@ -43,15 +45,16 @@ def fit_logistic(
     vector, not two: its C is then twice ours). x: [p, n, d] features of p problems, y: [p, n]
     labels in 0..k-1, strengths: [g] values of C. The problems of all draws and strengths are solved together by
     truncated Newton, from the frequencies of the classes; where they are too large for that, along the path from the
-    strongest regularisation to the weakest, each part starting from the solution before.
+    strongest regularisation to the weakest, each part starting from the solution before. The first steps are in
+    float32, the last in float64.
     tolerance: on the largest entry of the gradient of the objective above, in float64; max_steps: products with the
-    Hessian.
+    Hessian, in each precision.
     """
     p, n, _ = x.shape
     x = x.double()
     mean = x.mean(1, keepdim=True)
-    u, singular, vh = _svd(x - mean)
-    design = torch.cat((u * singular[:, None, :], x.new_ones(p, n, 1)), -1)
+    along_axes, axes = _principal_axes(x - mean)
+    design = torch.cat((along_axes, x.new_ones(p, n, 1)), -1)
     target = x.new_zeros(p, 1, n_classes, n).scatter_(2, y[:, None, None], 1.0)
     # An absent class has its minimum at a bias of -∞: it starts where its gradient is below the tolerance.
     start = x.new_zeros(p, 1, n_classes, design.shape[-1])
@@ -61,27 +64,31 @@ def fit_logistic(
     for part in order.split(max(1, TOGETHER // target.numel())):
         ridge = (1 / (strengths[part].to(x) * n))[:, None, None].repeat(1, 1, design.shape[-1])
         ridge[..., -1] = 0  # the bias is free
-        found.append(_Problems(design, target, ridge, tolerance).minimised(start, max_steps))
+        rough = _Problems(design.float(), target.float(), ridge.float(), max(ROUGH, tolerance))
+        near, _ = rough.minimised(start.float().repeat(1, len(part), 1, 1), ROUGH_STEPS, max_steps)
+        found.append(_Problems(design, target, ridge, tolerance).minimised(near.double(), max_steps, max_steps))
         start = found[-1][0][:, -1:]
     solution, converged = (torch.cat(parts, 1)[:, order.argsort()] for parts in zip(*found, strict=True))
-    weight = _product(solution[..., :-1], vh)
+    weight = _product(solution[..., :-1], axes)
     bias = solution[..., -1] - (weight @ mean[:, None].transpose(2, 3))[..., 0]
     # A shift of all biases changes nothing: of all, the solution whose sum is 0.
     return LinearHeads(weight.transpose(2, 3), bias - bias.mean(-1, keepdim=True), converged)
 
 
-def _svd(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """U [p, n, r], singular values [p, r] and Vᵀ [p, r, d] of x: [p, n, d].
+def _principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates [p, n, r] of the rows of x [p, n, d] along orthonormal axes [p, r, d], r = min(n, d).
 
-    In this basis the data's covariance is diagonal, and with few labels the problem shrinks from d to n unknowns a
-    class: the solution lies in the span of the rows. Many columns are first brought to n by QR, which is as exact and
-    several times faster.
+    Along these axes the data's covariance is diagonal, and with few labels the problem shrinks from d to n unknowns a
+    class: the solution lies in the span of the rows. A QR decomposition brings many columns down to n first. The
+    eigenvectors of the covariance are orthonormal to rounding however small the eigenvalues, so that the change of
+    basis is exact; where they are small, the axes are not quite the singular vectors, which no solution depends on.
     """
-    if x.shape[2] <= 2 * x.shape[1]:
-        return torch.linalg.svd(x, full_matrices=False)
-    q, r = torch.linalg.qr(x.transpose(1, 2))
-    u, singular, vh = torch.linalg.svd(r.transpose(1, 2))
-    return u, singular, vh @ q.transpose(1, 2)
+    span = None
+    if x.shape[2] > x.shape[1]:
+        span, across = torch.linalg.qr(x.transpose(1, 2))
+        x = across.transpose(1, 2)
+    axes = torch.linalg.eigh(x.transpose(1, 2) @ x).eigenvectors
+    return x @ axes, (axes if span is None else span @ axes).transpose(1, 2)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -92,6 +99,16 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Inner products of all heads: [p, g, a, b] twice -> [p, g, 1, 1]."""
     return torch.linalg.vecdot(a.flatten(2), b.flatten(2))[..., None, None]
+
+
+def _norm(a: Tensor) -> Tensor:
+    """Euclidean norms of all heads: [p, g, a, b] -> [p, g, 1, 1]."""
+    return torch.linalg.vector_norm(a, dim=(2, 3), keepdim=True)
+
+
+def _largest(a: Tensor) -> Tensor:
+    """Largest absolute entries of all heads: [p, g, a, b] -> [p, g, 1, 1]."""
+    return a.abs().amax((2, 3), keepdim=True)
 
 
 def _settled(going: Tensor) -> int:
@@ -110,8 +127,14 @@ class _Problems:
     """
 
     def __init__(self, design: Tensor, target: Tensor, ridge: Tensor, tolerance: float) -> None:
-        self.rows, self.columns = design.contiguous(), design.transpose(1, 2).contiguous()
-        self.target, self.ridge, self.tolerance, self.n = target, ridge, tolerance, design.shape[1]
+        self.columns, self.target, self.ridge, self.tolerance = (
+            design.transpose(1, 2).contiguous(),
+            target,
+            ridge,
+            tolerance,
+        )
+        self.n = design.shape[1]
+        self.mean_rows = design / self.n  # products with them are means over items
 
     def loss(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Of logits: mean cross-entropies [p, g, 1, 1] and probabilities [p, g, k, n]."""
@@ -121,29 +144,29 @@ class _Problems:
         right = _dot(z, self.target.expand_as(z))
         return ((total.log() + most).sum((2, 3), keepdim=True) - right) / self.n, q.div_(total)
 
-    def minimised(self, start: Tensor, max_steps: int) -> tuple[Tensor, Tensor]:
-        """Truncated Newton from start [p, 1, k, r]: minimisers [p, g, k, r], and which heads converged [p, g].
+    def minimised(self, v: Tensor, steps: int, max_products: int) -> tuple[Tensor, Tensor]:
+        """At most so many steps of truncated Newton from v [p, g, k, r], which becomes the minimisers, and which heads
+        converged [p, g].
 
-        The gradient, and with it the solution, is in float64. The system of a step has to be right to a few digits only
-        and is solved in float32, twice as fast; what is left after several steps (separable classes with hardly a
-        penalty, whose Hessian float32 loses in rounding) in float64.
+        The gradient, and with it the solution, is in the precision of v. The system of a step has to be right to a few
+        digits only and is solved in float32, twice as fast; what is left after several steps (separable classes with
+        hardly a penalty, whose Hessian float32 loses in rounding) in float64.
         """
-        v = start.repeat(1, len(self.ridge), 1, 1)
         converged = torch.zeros(v.shape[:2], dtype=torch.bool, device=v.device)
         z = _product(v, self.columns)
         (fit, q), systems, at = self.loss(z), _Systems(self, torch.float32), 0
-        for newton in range(max_steps):
-            gradient = _product((q - self.target) / self.n, self.rows) + self.ridge[at:] * v[:, at:]
-            active = (gradient.abs() > self.tolerance).any(3, keepdim=True).any(2, keepdim=True)
+        for newton in range(steps):
+            gradient = _product(q - self.target, self.mean_rows).addcmul_(self.ridge[at:], v[:, at:])
+            active = _largest(gradient) > self.tolerance
             converged[:, at:] = ~active[..., 0, 0]
             skip = _settled(active)
             at += skip
-            if at == len(self.ridge) or systems.products >= max_steps:
+            if at == len(self.ridge) or systems.products >= max_products:
                 break
             z, fit, q, gradient, active = (t[:, skip:] for t in (z, fit, q, gradient, active))
             if newton == ROUGH_STEPS:
                 systems = _Systems(self, torch.float64, systems.products)
-            direction = systems.solved(q, gradient, active, max_steps)
+            direction = systems.solved(q, gradient, active, max_products)
             pull = self.ridge[at:] * direction
             linear, square = _dot(pull, v[:, at:]), _dot(pull, direction) / 2
 
@@ -152,9 +175,9 @@ class _Problems:
 
             along, slope = _product(direction, self.columns), _dot(direction, gradient)
             step, z, fit, q = self._stepped(z, along, penalty, fit, slope, active)
-            v[:, at:] += step * direction
+            v[:, at:].addcmul_(step, direction)
             if newton > ROUGH_STEPS and not step.any():
-                break  # no head can be decreased further in float64
+                break  # no head can be decreased further
         return v, converged
 
     def _stepped(
@@ -169,16 +192,18 @@ class _Problems:
         """Step lengths [p, g, 1, 1], halved from 1 until the decrease is enough (Armijo, 1e-4), 0 where none is; the
         logits there, and what `loss` says of them. Along a line the logits are linear: a step costs no product."""
         step = active.to(z.dtype)
-        noise = 1e-14 * (1 + fit)  # near the solution a decrease is lost in rounding: such a step is as good as any
+        noise = (
+            50 * torch.finfo(fit.dtype).eps * (1 + fit)
+        )  # near the solution a decrease is lost in rounding: such a step is as good as any
         for _ in range(30):
-            there = z + step * along
+            there = torch.addcmul(z, step, along)
             value, q = self.loss(there)
             enough = value + penalty(step) <= fit + 1e-4 * step * slope + noise
             if enough.all():
                 return step, there, value, q
             step = torch.where(enough, step, step / 2)
         step = torch.where(enough, step, torch.zeros_like(step))
-        there = z + step * along
+        there = torch.addcmul(z, step, along)
         return step, there, *self.loss(there)
 
 
@@ -191,32 +216,33 @@ class _Systems:
     """
 
     def __init__(self, problems: _Problems, dtype: torch.dtype, products: int = 0) -> None:
-        self.rows, self.columns, self.ridge = (
-            t.to(dtype) for t in (problems.rows, problems.columns, problems.ridge)
+        self.mean_rows, self.columns, self.ridge = (
+            t.to(dtype) for t in (problems.mean_rows, problems.columns, problems.ridge)
         )  # fmt: skip
-        self.squares = self.rows.square() / problems.n
-        self.tolerance, self.n, self.dtype, self.products = problems.tolerance, problems.n, dtype, products
+        k = problems.target.shape[2]
+        self.squares = (k / (k - 1)) * problems.n * self.mean_rows.square()
+        self.tolerance, self.dtype, self.products = problems.tolerance, dtype, products
 
     def times(self, q: Tensor, ridge: Tensor, v: Tensor) -> Tensor:
         """Hessians, at probabilities q [p, g, k, n], times v [p, g, k, r]."""
         weighted = q * _product(v, self.columns)
         weighted.addcmul_(q, weighted.sum(2, keepdim=True), value=-1)
-        return _product(weighted, self.rows).div_(self.n).addcmul_(ridge, v)
+        return _product(weighted, self.mean_rows).addcmul_(ridge, v)
 
     def solved(self, q: Tensor, gradient: Tensor, active: Tensor, max_products: int) -> Tensor:
-        """Newton directions [p, g, k, r] in float64, 0 for heads that are not active: solved to a tenth, and the more
-        exactly the smaller the gradient, but not beyond a third of the tolerance."""
-        k, ridge = q.shape[2], self.ridge[-q.shape[1] :]
-        scale = gradient.abs().amax((2, 3), keepdim=True).clamp_min(self.tolerance)
-        q, residual = q.to(self.dtype), (-gradient / scale * active).to(self.dtype)
-        diagonal = _product(q * (1 - q) * (k / (k - 1)), self.squares) + ridge
-        inverse = 1 / diagonal.clamp_min(torch.finfo(self.dtype).eps)
-        exact = scale.sqrt().clamp(1e-4, 0.1) * _dot(residual, residual).sqrt()
+        """Newton directions [p, g, k, r] in the gradient's precision, 0 for heads that are not active: solved to a
+        tenth, and the more exactly the smaller the gradient, but not beyond a third of the tolerance."""
+        ridge = self.ridge[-q.shape[1] :]
+        scale = _largest(gradient).clamp_min(self.tolerance)
+        q, residual = q.to(self.dtype), (gradient * torch.where(active, -1 / scale, 0)).to(self.dtype)
+        diagonal = _product(torch.addcmul(q, q, q, value=-1), self.squares).add_(ridge)
+        inverse = diagonal.clamp_min_(torch.finfo(self.dtype).eps).reciprocal_()
+        exact = scale.sqrt().clamp(1e-4, 0.1) * _norm(residual)
         goal = torch.maximum(exact, self.tolerance / (3 * scale)).to(self.dtype)
         found, z, at = torch.zeros_like(residual), residual * inverse, 0
         along, rz = z, _dot(residual, z)
         for _ in range(MOST_PRODUCTS):
-            going = _dot(residual, residual).sqrt() > goal
+            going = _norm(residual) > goal
             skip = _settled(going)
             at += skip
             if at == len(ridge) or self.products >= max_products:
@@ -232,5 +258,5 @@ class _Systems:
             residual = residual.addcmul(step, image, value=-1)
             z = residual * inverse
             before, rz = rz, _dot(residual, z)
-            along = torch.where(going, z + rz / before * along, 0)
-        return found.double() * scale
+            along = torch.addcmul(z, torch.where(going, rz / before, 0), along)
+        return found * scale
