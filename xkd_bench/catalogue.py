@@ -34,8 +34,11 @@ STUDENTS = {
 }
 
 SEGMENTERS = {
-    "ARCHITECTURE-ENCODER[-os8][-os16][-wW][-aux]": "of dense tasks: deeplabv3, deeplabv3plus, pspnet or segformer on "
-    "an encoder of segmentation-models-pytorch, or timm's as tu-NAME; output stride, decoder's width, auxiliary head",
+    "ARCHITECTURE-ENCODER[-os8][-os16][-wW][-aux][-imagenet]": "of dense tasks: deeplabv3, deeplabv3plus, pspnet or "
+    "segformer on an encoder of segmentation-models-pytorch, or timm's as tu-NAME; output stride, decoder's width, "
+    "auxiliary head, ImageNet weights for the encoder",
+    "deeplabv3plus-tu-tf_efficientnet_lite0-w64-imagenet": "the laptop budget's teacher, whose weights are "
+    "here: 3.1 M parameters, 3.8 G multiply-adds on 512 × 512",
     "deeplabv3-resnet18-os8-aux": "the published student: 15.9 M parameters, 66.9 G multiply-adds on 512 × 512",
     "deeplabv3-resnet101-os8-aux": "the published teacher: 58.6 M parameters, 241.2 G multiply-adds on 512 × 512",
     "deeplabv3-mobilenet_v2-os8": "12.7 M parameters, 50.7 G multiply-adds on 512 × 512",
@@ -46,3 +49,11 @@ SEGMENTERS = {
 """Students and teachers of dense tasks; counted with three channels and 19 classes, without the auxiliary head."""
 
 DENSE_TEACHERS = {SUPERVISED_TEACHER: "of dense tasks: the budget's network, trained here on the source's labels"}
+
+IMAGENET = "-imagenet"
+"""At the end of a segmentation network's name: its encoder starts from ImageNet weights."""
+
+
+def fresh(name: str) -> str:
+    """The name of the same network that starts without weights."""
+    return name.removesuffix(IMAGENET)

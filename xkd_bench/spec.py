@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from protocols import CHANGEABLE, Budget, Protocol, budget_names, load_budget, load_protocol, protocol_names
-from xkd_bench.catalogue import DEFAULT_TEACHER, SUPERVISED_TEACHER
+from xkd_bench.catalogue import DEFAULT_TEACHER, SUPERVISED_TEACHER, fresh
 from xkd_bench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class RunSpec(BaseModel):
         _check_numbers(seed, batch)
         card, cls_method = tasks.get(task).card, methods.get(method)
         student = student or load_budget(budget, card.budget_kind).student
+        # A file's backbone takes the place of ImageNet's.
+        student = fresh(student) if student_backbone is not None else student
+        teacher = fresh(teacher) if teacher is not None and teacher_backbone is not None else teacher
         _check_fit(task, card, method, cls_method, protocol, student, init)
         given = Path(teacher_weights) if teacher_weights is not None else None
         if given is not None and teacher is None:
@@ -218,8 +221,8 @@ def _check_fit(
     task: str, card: "Card", method: str, cls_method: "type[Method]", protocol: str, student: str, init: str
 ) -> None:
     """Raise UsageError where task, method, protocol, student and its start do not go together."""
+    from xkd_bench.models.backbones import check_network
     from xkd_bench.models.encoders import check_student
-    from xkd_bench.models.segmenters import check_segmenter
 
     if card.kind not in cls_method.kinds:
         raise UsageError(f"task '{task}' is for {card.kind}, and method '{method}' is not")
@@ -230,20 +233,20 @@ def _check_fit(
     if card.kind != "segmentation":
         check_student(student)
         return
-    check_segmenter(student)
+    check_network(student)
     if init == "source":
         raise UsageError("--init source is for classification: a dense student starts fresh")
 
 
 def _check_teacher(task: str, card: "Card", name: str, weights: Path | None) -> None:
     """Raise UsageError if no teacher has this name, its weights cannot be had, or it cannot take the task's source."""
+    from xkd_bench.models.backbones import check_network
     from xkd_bench.models.conversion import check_file
-    from xkd_bench.models.segmenters import check_segmenter
     from xkd_bench.models.teachers import RANDOM, check_teacher, takes_vectors
 
     if card.kind == "segmentation":
         if name not in ("random", SUPERVISED_TEACHER):
-            check_segmenter(name.removeprefix(RANDOM))
+            check_network(fresh(name.removeprefix(RANDOM)) if name.startswith(RANDOM) or weights else name)
         if weights is not None:
             check_file(weights)
         return

@@ -128,6 +128,15 @@ def test_grey_images_see_what_they_gave_as_colour_and_colours_share_what_grey_ga
     torch.testing.assert_close(colour.encoder.conv1(grey.expand(-1, 3, -1, -1)), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_two_colours_see_on_average_what_three_did(resnet):
+    network = build_segmenter(RESNET, 2, 4, SIZE)
+    start_from(network, resnet[1])
+    x = torch.rand(1, 1, 32, 32).expand(-1, 2, -1, -1)
+    kernels = resnet[0].conv1.weight
+    expected = torch.nn.functional.conv2d(x, 1.5 * kernels[:, :2], stride=2, padding=3)
+    torch.testing.assert_close(network.encoder.conv1(x), expected)
+
+
 def test_networks_of_two_modalities_start_with_both(resnet):
     student = CSKNet(build_segmenter(RESNET, 3, 4, SIZE))
     start_from(student, resnet[1])

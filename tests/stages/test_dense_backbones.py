@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 from rich.console import Console
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.runs import context, runner
 from tests.stages.test_dense import NETWORK, fields, run
@@ -15,12 +15,16 @@ from xkd_bench.analysis.scores import variants
 from xkd_bench.cli.dense import beside
 from xkd_bench.errors import UsageError
 from xkd_bench.models.segmenters import build_segmenter
+from xkd_bench.models.teachers import imagenet_digest, imagenet_teacher
 from xkd_bench.report.html.facts import commands
 from xkd_bench.report.record import record_view
 from xkd_bench.spec import RunSpec
 from xkd_bench.stages.dense_student import dense_student_key, fresh_student, student_fields
-from xkd_bench.stages.dense_teacher import dense_teacher_key
+from xkd_bench.stages.dense_teacher import _fresh_teacher, dense_teacher_key, teacher_network
 from xkd_bench.store import tidy
+
+LITE = "deeplabv3plus-tu-tf_efficientnet_lite0-w16"
+IMAGENET = f"{LITE}-imagenet"
 
 pytestmark = pytest.mark.usefixtures("toy_dense")
 
@@ -69,6 +73,54 @@ def test_keys_are_of_the_files_contents_and_of_nothing_where_there_is_none(root,
     assert not [
         name for name in (*one.spec.fields(), *student_fields(one), *dense_teacher_key(one)) if "backbone" in name
     ]
+
+
+def test_networks_start_from_imagenet_by_their_names(root):
+    fresh, started = (context(root, **fields(method="kd", student=name)) for name in (LITE, IMAGENET))
+    bare, known = fresh_student(fresh).state_dict(), imagenet_teacher().backbone.state_dict()
+    for name, tensor in fresh_student(started).state_dict().items():
+        if name == "encoder.model.conv_stem.weight":
+            expected = known["conv_stem.weight"].sum(1, keepdim=True)
+        else:
+            expected = known.get(name.removeprefix("encoder.model."), bare[name])
+        assert torch.equal(tensor, expected), name
+    assert not torch.equal(bare["encoder.model.blocks.1.0.conv_pw.weight"], known["blocks.1.0.conv_pw.weight"])
+    assert student_fields(started)["backbone"] == imagenet_digest()
+    assert "backbone" not in student_fields(fresh)
+
+
+def test_a_teacher_from_imagenet_is_trained_further_and_its_control_starts_fresh(tmp_path):
+    root = tmp_path
+    taught = run(root, method="teacher", protocol="fine-tune", teacher=IMAGENET)
+    assert [used["network"] for used in taught["networks"]] == [IMAGENET]
+    one, control, both = (
+        context(root, **fields(method=method, teacher=name))
+        for method, name in (("kd", IMAGENET), ("kd", f"random:{IMAGENET}"), ("lix", IMAGENET))
+    )
+    assert dense_teacher_key(one)["backbone"] == imagenet_digest()
+    assert teacher_network(control) == LITE
+    assert "backbone" not in dense_teacher_key(control)
+    known = imagenet_teacher().backbone.state_dict()["blocks.1.0.conv_pw.weight"]
+    key = next(path for path in (root / "artefacts" / "teachers").iterdir() if path.is_dir())
+    trained = load_file(key / "teacher.safetensors")["encoder.model.blocks.1.0.conv_pw.weight"]
+    assert trained.shape == known.shape
+    assert 0 < (trained - known).norm() < 0.1 * known.norm(), "a few small steps away"
+    fused = _fresh_teacher(both).state_dict()
+    assert all(
+        torch.equal(fused[f"{who}.encoder.model.blocks.1.0.conv_pw.weight"], known) for who in ("source", "target")
+    )
+
+
+def test_a_files_backbone_takes_imagenets_place(root, files):
+    given = {"student_backbone": files / "one.safetensors", "teacher_backbone": files / "two.safetensors"}
+    one = context(root, **fields(method="kd", student=f"{NETWORK}-imagenet", teacher=f"{NETWORK}-imagenet", **given))
+    assert one.spec.student == teacher_network(one) == NETWORK
+    assert student_fields(one)["backbone"] == one.spec.student_backbone_digest
+
+
+def test_weights_that_cannot_be_had_are_said_of_the_network():
+    with pytest.raises(UsageError, match=r"network 'segformer-mit_b0-imagenet': .*mit_b0"):
+        RunSpec.make(**fields(method="kd", student="segformer-mit_b0-imagenet"))
 
 
 def test_runs_say_what_they_started_from(root, files):

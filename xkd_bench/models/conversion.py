@@ -183,7 +183,7 @@ def convert(
 
     Heads and second encoders are left out; batch counters that conversions leave out are zero. what: names the file and
     the network in the message of the UsageError that says what does not fit, in one line. other_channels: the first
-    layer may be of three channels in one and of one in the other ("replicate or sum conv1", spec section 3).
+    layer may have other channels: see `recoloured`.
     """
     found = max(_readings(state), key=lambda reading: len(reading.keys() & target.keys()))
     found = {name: value for name, value in found.items() if name in target or not HEADS.match(name)}
@@ -209,12 +209,15 @@ def convert(
 
 
 def recoloured(weight: Tensor, like: Tensor) -> Tensor:
-    """A first layer's weights [c, channels, h, w] for as many channels as `like` has, where one has three and the other
-    one: their sum, so that a grey image gives what it gave as three equal channels, or a third for each. Any other
-    tensor comes back as it is."""
+    """A first layer's weights [c, channels, h, w] for as many channels as `like` has ("replicate or sum conv1", spec
+    section 3). Three for one: their sum, so that a grey image gives what it gave as three equal channels; one for
+    three: a third for each; three for two: the first two, half as large again. Any other tensor comes back as it is.
+    """
     if weight.ndim == like.ndim == 4 and weight.shape[:1] + weight.shape[2:] == like.shape[:1] + like.shape[2:]:
         if (weight.shape[1], like.shape[1]) == (3, 1):
             return weight.sum(1, keepdim=True)
+        if (weight.shape[1], like.shape[1]) == (3, 2):
+            return weight[:, :2] * 1.5
         if (weight.shape[1], like.shape[1]) == (1, 3):
             return weight.repeat(1, 3, 1, 1) / 3
     return weight

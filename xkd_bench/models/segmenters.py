@@ -1,9 +1,11 @@
 """Segmentation networks by name: segmentation-models-pytorch's, with what distillation looks at on the way.
 
-`ARCHITECTURE-ENCODER[-osN][-wD][-aux]`: `deeplabv3plus-resnet18`, `pspnet-mobilenet_v2`, `deeplabv3-resnet101-os8-aux`,
-`segformer-mit_b0`; any encoder of that library works, timm's as `tu-NAME`. osN: output stride of the encoder, 8 or 16;
-not given, it is 8 for DeepLabV3 and PSPNet, 16 for DeepLabV3+; SegFormer has none. wD: width of the decoder (the
-library's own if not given). -aux: an auxiliary head on the last map but one, as PSPNet has it, used in training only.
+`ARCHITECTURE-ENCODER[-osN][-wD][-aux][-imagenet]`: `deeplabv3plus-resnet18`, `pspnet-mobilenet_v2`,
+`deeplabv3-resnet101-os8-aux`, `segformer-mit_b0`; any encoder of that library works, timm's as `tu-NAME`. osN: output
+stride of the encoder, 8 or 16; not given, it is 8 for DeepLabV3 and PSPNet, 16 for DeepLabV3+; SegFormer has none. wD:
+width of the decoder (the library's own if not given). -aux: an auxiliary head on the last map but one, as PSPNet has
+it, used in training only. -imagenet: its encoder starts from ImageNet weights (`xkd_bench.models.backbones`), where
+networks are made fresh here.
 """
 
 import re
@@ -47,7 +49,10 @@ ARCHITECTURES: dict[str, tuple[Any, str]] = {
 }
 DILATED = ("deeplabv3", "deeplabv3plus", "pspnet")
 """Those whose output stride can be chosen."""
-_NAME = re.compile(r"(?P<kind>[a-z0-9]+)-(?P<encoder>.+?)(?:-os(?P<stride>8|16))?(?:-w(?P<width>\d+))?(?P<aux>-aux)?")
+_NAME = re.compile(
+    r"(?P<kind>[a-z0-9]+)-(?P<encoder>.+?)(?:-os(?P<stride>8|16))?(?:-w(?P<width>\d+))?(?P<aux>-aux)?"
+    r"(?P<imagenet>-imagenet)?"
+)
 
 
 @dataclass
@@ -144,6 +149,12 @@ def check_segmenter(name: str) -> None:
         raise nearest("encoder of a segmentation network", encoder, smp.encoders.get_encoder_names())
     if found["stride"] and kind not in DILATED:
         raise UsageError(f"network '{name}': an output stride is for {', '.join(DILATED)}")
+
+
+def imagenet_encoder(name: str) -> str | None:
+    """The encoder that a network of this name starts from ImageNet weights; None if it starts fresh."""
+    found = _NAME.fullmatch(name)
+    return found["encoder"] if found and found["imagenet"] else None
 
 
 def build_segmenter(name: str, channels: int, classes: int, size: tuple[int, int]) -> Segmenter:

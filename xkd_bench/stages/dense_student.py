@@ -12,7 +12,7 @@ from protocols import Recipe
 from xkd_bench.dense_batches import DenseBatches
 from xkd_bench.methods.dense import Clock, DenseMethod, Supervised
 from xkd_bench.models import weights
-from xkd_bench.models.backbones import start_from
+from xkd_bench.models.backbones import start_digest, start_from, start_of
 from xkd_bench.models.segmenters import build_segmenter
 from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
@@ -30,11 +30,11 @@ def new_student(run: Context) -> Any:
 
 
 def fresh_student(run: Context) -> Any:
-    """The student before it learns: the seed's, with a file's backbone if the run names one."""
+    """The student before it learns: the seed's, with a file's backbone or ImageNet's if the run names one."""
     torch.manual_seed(stream(run.spec.seed, "student"))
     student = new_student(run)
-    if run.spec.student_backbone is not None:
-        start_from(student, run.spec.student_backbone)
+    if (weights := start_of(run.spec.student, run.spec.student_backbone)) is not None:
+        start_from(student, weights)
     return student
 
 
@@ -59,8 +59,8 @@ def student_fields(run: Context) -> dict[str, Any]:
         "format": FORMAT, "dense": True, "data": run.data.digest, "seed": spec.seed, "student": spec.student,
         "method": spec.method, "options": spec.options, "precision": spec.precision,
     }  # fmt: skip
-    if spec.student_backbone_digest:
-        fields |= {"backbone": spec.student_backbone_digest}
+    if backbone := spec.student_backbone_digest or start_digest(spec.student):
+        fields |= {"backbone": backbone}
     return fields | ({"pairs": spec.pairing, "teacher": dense_teacher_key(run)} if run.method.uses_pairs else {})
 
 

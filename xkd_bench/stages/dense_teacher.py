@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from xkd_bench.catalogue import SUPERVISED_TEACHER
+from xkd_bench.catalogue import SUPERVISED_TEACHER, fresh
 from xkd_bench.dense_batches import DenseBatches, in_order
 from xkd_bench.errors import UsageError
 from xkd_bench.methods.dense import DenseMethod, DenseTeacher, Inputs, Supervised, outputs_of
 from xkd_bench.models import weights
-from xkd_bench.models.backbones import start_from
+from xkd_bench.models.backbones import start_digest, start_from, start_of
 from xkd_bench.models.conversion import load_into
 from xkd_bench.models.duplex import DuplexSegmenter
 from xkd_bench.models.segmenters import Segmentation, build_segmenter
@@ -29,7 +29,7 @@ from xkd_bench.training import fit
 def dense_teacher_key(run: Context) -> dict[str, Any]:
     """What the teacher depends on."""
     inputs = teacher_inputs(run)
-    fields = {
+    fields: dict[str, Any] = {
         "dense": True,
         "data": run.data.digest,
         "seed": run.spec.seed,
@@ -42,8 +42,8 @@ def dense_teacher_key(run: Context) -> dict[str, Any]:
         return {**fields, "random": True}
     if run.spec.teacher_digest:
         return {**fields, "weights": run.spec.teacher_digest}
-    if run.spec.teacher_backbone_digest:
-        fields["backbone"] = run.spec.teacher_backbone_digest
+    if backbone := run.spec.teacher_backbone_digest or start_digest(fields["network"]):
+        fields["backbone"] = backbone
     return {**fields, "recipe": run.budget.pretrain.model_dump(mode="json"), "precision": run.spec.precision}
 
 
@@ -67,13 +67,14 @@ def _is_random(run: Context) -> bool:
 
 
 def teacher_network(run: Context) -> str:
-    """The name of the teacher's network."""
+    """The name of the teacher's network, which starts fresh where it stays untrained or has weights from a file."""
     name = run.spec.teacher.removeprefix(RANDOM)
     if name in ("random", SUPERVISED_TEACHER, "none"):
         if run.budget.teacher is None:
             raise UsageError(f"budget '{run.spec.budget}' names no network for teachers of dense tasks")
-        return run.budget.teacher
-    return name
+        name = run.budget.teacher
+    brought = run.spec.teacher_weights is not None or run.spec.teacher_backbone is not None
+    return fresh(name) if brought or _is_random(run) else name
 
 
 def dense_teacher_network(run: Context) -> str:
@@ -97,8 +98,8 @@ def new_teacher(run: Context) -> nn.Module:
 def _fresh_teacher(run: Context) -> nn.Module:
     torch.manual_seed(stream(run.spec.seed, "teacher"))
     network = new_teacher(run)
-    if run.spec.teacher_backbone is not None:
-        start_from(network, run.spec.teacher_backbone)
+    if (weights := start_of(teacher_network(run), run.spec.teacher_backbone)) is not None:
+        start_from(network, weights)
     return network
 
 
