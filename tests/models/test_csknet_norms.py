@@ -3,6 +3,7 @@
 from copy import deepcopy
 
 import pytest
+import timm
 import torch
 import torchvision
 from torch import nn
@@ -52,6 +53,16 @@ def test_bottlenecks_exchange_after_their_second_norm():
         network = torchvision.models.resnet50()
     separate_norms(network)
     assert list(exchange_sites(network))[:2] == ["layer1.0.bn2", "layer1.1.bn2"]
+
+
+def test_norms_within_timms_units_count_as_their_blocks():
+    with torch.device("meta"):
+        network = timm.create_model(
+            "test_byobnet"
+        )  # edge, dark, basic and bottleneck blocks, with shortcuts of their own
+    separate_norms(network)
+    norms = ("conv1_kxk.bn", "conv1_1x1.bn", "conv1_kxk.bn", "conv2_kxk.bn")
+    assert list(exchange_sites(network)) == [f"stages.{i}.0.{norm}" for i, norm in enumerate(norms)]
 
 
 def test_states_go_from_plain_to_separate_and_back():

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
+from timm.layers import ConvNormAct
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.mobilenetv2 import InvertedResidual
@@ -197,17 +198,25 @@ def _plain_names(network: nn.Module) -> dict[str, tuple[str, str | None]]:
     return names
 
 
+def _norms_of_block(module: nn.Module) -> list[tuple[str, ModalBatchNorm]]:
+    """The norms of a residual block, if this is one, by their names in it, without those of its shortcut."""
+    inside = (
+        module.conv.named_modules(prefix="conv") if isinstance(module, InvertedResidual) else module.named_children()
+    )
+    parts = [(f"{name}.bn", part.bn) if isinstance(part, ConvNormAct) else (name, part) for name, part in inside]
+    return [(name, part) for name, part in parts if isinstance(part, ModalBatchNorm)]
+
+
 def exchange_sites(network: nn.Module) -> dict[str, ModalBatchNorm]:
     """The last but one batch norm of each residual block, by name: where CEN exchanges channels (bn2 of a bottleneck)
-    [CODE CEN]. A block is what holds two or more norms itself, or torchvision's InvertedResidual."""
+    [CODE CEN]. A block is what holds two or more norms itself, or within timm's units of convolution and norm, or
+    torchvision's InvertedResidual."""
     found = {}
     for where, module in network.named_modules():
-        inside = module.conv if isinstance(module, InvertedResidual) else module
-        children = inside.named_modules() if isinstance(module, InvertedResidual) else inside.named_children()
-        norms = [(name, child) for name, child in children if isinstance(child, ModalBatchNorm)]
+        norms = _norms_of_block(module)
         if len(norms) >= 2:
             name, norm = norms[-2]
-            found[where] = f"{where}.conv.{name}" if isinstance(module, InvertedResidual) else f"{where}.{name}", norm
+            found[where] = f"{where}.{name}", norm
     # A whole network may hold a first and a last norm besides its blocks: it is no block.
     inner = [
         where for where in found if not any(o != where and (not where or o.startswith(f"{where}.")) for o in found)
