@@ -11,8 +11,9 @@ from torch import Tensor
 
 from xkd_bench.distributed import in_shares
 from xkd_bench.losses.dense_pixels import IGNORE
+from xkd_bench.losses.features import enlarged
 from xkd_bench.methods.dense import DenseBatch
-from xkd_bench.models.segmenters import Segmentation, enlarged
+from xkd_bench.models.segmenters import Segmentation
 from xkd_bench.models.teachers import to_float
 from xkd_bench.seeds import stream
 from xkd_bench.tasks.base import Index, TaskData

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from xkd_bench.errors import UsageError
-from xkd_bench.models.segmenters import enlarged
+from xkd_bench.losses.features import enlarged
 from xkd_bench.models.teachers import to_float
 from xkd_bench.seeds import stream
 from xkd_bench.tasks.base import Index, Split, TaskData

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.losses import naive
-from xkd_bench.losses.features import cmst, to_common_grid
+from xkd_bench.losses.features import cmst, enlarged, to_common_grid
 
 
 def maps(*shapes: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
@@ -87,3 +87,29 @@ def test_half_precision_reaches_the_inputs_alone(half):
 def test_what_cannot_be_meant_is_refused(b, a, message):
     with pytest.raises(ValueError, match=message):
         cmst([torch.ones(s) for s in b], [torch.ones(s) for s in a])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(24, 32), (9, 7), (6, 8), (1, 3), (13, 8)])
+def test_maps_are_enlarged_as_torch_interpolates(size, layout):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 6, 8, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    weights = torch.randn(2, 3, *size, dtype=torch.float64)
+    expected = torch.nn.functional.interpolate(x, size, mode="bilinear", align_corners=False)
+    found = enlarged(x, size)
+    torch.testing.assert_close(found, expected)
+    a, b = (torch.autograd.grad((weights * out).sum(), x)[0] for out in (found, expected))
+    torch.testing.assert_close(a, b)
+
+
+def test_maps_are_enlarged_in_the_precision_they_have():
+    x = torch.randn(1, 2, 4, 4) * 100
+    exact = enlarged(x.double(), (8, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(enlarged(x, (8, 8)).double(), exact, rtol=1e-5, atol=1e-4)
+    assert enlarged(x.bfloat16(), (8, 8)).dtype == torch.bfloat16
+    with torch.inference_mode():
+        enlarged(x, (11, 11))
+    x.requires_grad_()
+    enlarged(x, (11, 11)).sum().backward()  # weights that were first needed without gradients serve with them too
+    torch.testing.assert_close(x.grad.sum(), torch.tensor(2.0 * 11 * 11))

@@ -15,10 +15,11 @@ from torch import nn
 
 from tests.toy_dense import CLASSES, ToyDenseData
 from xkd_bench import methods
+from xkd_bench.losses.features import enlarged
 from xkd_bench.methods.dense import DenseBatch, DenseMethod, DenseTeacher, outputs_of
 from xkd_bench.models import segmenters
 from xkd_bench.models.duplex import DuplexSegmenter
-from xkd_bench.models.segmenters import Segmentation, build_segmenter, enlarged
+from xkd_bench.models.segmenters import Segmentation, build_segmenter
 
 SIZE = (32, 48)
 CHANNELS = (3, 1)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xkd_bench.losses.dense_pixels import IGNORE, check_maps, check_tau, counted, exact, labels_at, pixel_mean
-from xkd_bench.losses.features import at_least_float32
+from xkd_bench.losses.features import at_least_float32, enlarged
 
 
 def kd(
@@ -44,7 +44,7 @@ def segmentation_loss(logits: Tensor, labels: Tensor, *, ignore: int = IGNORE) -
     with exact(logits):
         z = at_least_float32(logits)
         if z.shape[2:] != labels.shape[1:]:
-            z = F.interpolate(z, labels.shape[1:], mode="bilinear", align_corners=False)
+            z = enlarged(z, labels.shape[1:])
         surprise = F.cross_entropy(z, labels.long(), ignore_index=ignore, reduction="none")
         return pixel_mean(surprise, labels != ignore)
 

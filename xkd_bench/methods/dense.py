@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from xkd_bench.distributed import mean_in_shares
 from xkd_bench.losses.dense_logits import segmentation_loss
 from xkd_bench.losses.dense_pixels import IGNORE
+from xkd_bench.losses.features import enlarged
 from xkd_bench.losses.lix import ramp_up
 from xkd_bench.methods.base import Method, Options
-from xkd_bench.models.segmenters import Segmentation, Segmenter, build_segmenter, enlarged
+from xkd_bench.models.segmenters import Segmentation, Segmenter, build_segmenter
 
 Inputs = Literal["target", "source", "both"]
 """What a network is given when it is used."""

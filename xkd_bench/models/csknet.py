@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from xkd_bench.distributed import divided
 from xkd_bench.errors import UsageError
+from xkd_bench.losses.features import enlarged
 from xkd_bench.models.csknet_exchange import ChannelRule
 from xkd_bench.models.csknet_gsu import UNITS
 from xkd_bench.models.csknet_norms import (
@@ -28,7 +29,7 @@ from xkd_bench.models.csknet_norms import (
     recalibrate,
     separate_norms,
 )
-from xkd_bench.models.segmenters import Segmentation, Segmenter, enlarged
+from xkd_bench.models.segmenters import Segmentation, Segmenter
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from xkd_bench.distributed import divided
 from xkd_bench.errors import UsageError
-from xkd_bench.models.segmenters import Segmentation, build_segmenter, enlarged
+from xkd_bench.losses.features import enlarged
+from xkd_bench.models.segmenters import Segmentation, build_segmenter
 
 Fusion = Literal["intermediate", "late"]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
-import torch.nn.functional as F
 from segmentation_models_pytorch.base import SegmentationHead
 from segmentation_models_pytorch.base.modules import Conv2dReLU
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from torchvision.models.segmentation.fcn import FCNHead
 
 from xkd_bench.distributed import divided
 from xkd_bench.errors import UsageError, nearest
+from xkd_bench.losses.features import enlarged
 
 
 def _pspnet(encoder: str, *, psp_out_channels: int = 512, encoder_output_stride: int = 8, **given: Any) -> Any:
@@ -130,11 +130,6 @@ def _spare_padding(decoder: nn.Module) -> None:
             depthwise = conv.groups == conv.in_channels == conv.out_channels
             if depthwise and conv.stride == (1, 1) and conv.padding == conv.dilation and min(conv.dilation) > 1:
                 conv.__class__ = _WideConv
-
-
-def enlarged(logits: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
-    """Logits at another size, bilinear."""
-    return F.interpolate(logits, tuple(size), mode="bilinear", align_corners=False)
 
 
 def check_segmenter(name: str) -> None:

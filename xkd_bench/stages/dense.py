@@ -18,8 +18,8 @@ from protocols import Recipe
 from xkd_bench.batches import LabelledBatches
 from xkd_bench.dense_batches import DenseBatches, in_order
 from xkd_bench.evaluation import Score
+from xkd_bench.losses.features import enlarged
 from xkd_bench.methods.dense import DenseMethod, Inputs, outputs_of
-from xkd_bench.models.segmenters import enlarged
 from xkd_bench.models.teachers import to_float
 from xkd_bench.seeds import stream
 from xkd_bench.segmentation import (
