@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import math
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +16,11 @@ import pandas as pd
 from xkd_bench.benchmarks import Options, Target
 from xkd_bench.benchmarks.contrastive_memory import own_pages_from
 from xkd_bench.benchmarks.estimator_speed import reset_peak, status
-from xkd_bench.benchmarks.timing import in_turns, ratio, short
+from xkd_bench.benchmarks.timing import in_turns, ratio, repeated, short
 
 OURS = "ours"
+ROUND = 0.1
+"""Seconds that a contender's part of a round takes at least: what is shorter is repeated."""
 Work = Callable[[], float]
 """Does the work once and returns its value."""
 
@@ -49,9 +53,11 @@ def compare(cases: Sequence[Case], options: Options) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for number, case in enumerate(cases):
         options.tick(number, len(cases), case.what)
-        peaks, values = zip(*(_peak(work) for work in case.works.values()), strict=True)  # the warm-up as well
-        rounds = 2 if options.quick else case.rounds
-        seconds = in_turns(case.works, rounds, warm_up=0)
+        peaks, values, first = zip(*(_peak(work) for work in case.works.values()), strict=True)  # the warm-up as well
+        times = [max(1, math.ceil(ROUND / max(once, 1e-4))) for once in first]
+        works = {name: repeated(work, n) for (name, work), n in zip(case.works.items(), times, strict=True)}
+        timed = in_turns(works, 2 if options.quick else case.rounds, warm_up=0).items()
+        seconds = {name: [s / n for s in found] for (name, found), n in zip(timed, times, strict=True)}
         base = values[list(case.works).index(OURS)]
         for name, peak, value in zip(case.works, peaks, values, strict=True):
             found = ratio(seconds[name], seconds[OURS])
@@ -64,16 +70,18 @@ def compare(cases: Sequence[Case], options: Options) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _peak(work: Work) -> tuple[float, float]:
-    """Growth of the process's peak memory in MB, freed blocks given back at once; and the value."""
+def _peak(work: Work) -> tuple[float, float, float]:
+    """Growth of the process's peak memory in MB, freed blocks given back at once; the value; and CPU seconds."""
     gc.collect()
     own_pages_from(2**16)
     reset_peak()
     before = status("VmRSS")
+    start = time.process_time()
     value = work()
+    took = time.process_time() - start
     grown = status("VmHWM") - before
     own_pages_from(2**25)
-    return grown, value
+    return grown, value, took
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
