@@ -11,21 +11,14 @@ from tests.analysis.test_gains import stored
 from tests.report.frames import METHODS, frame, row, study
 from tests.report.test_html import RULE, Page
 from xkd_bench.analysis.gains import gain_table
-from xkd_bench.report import plots
 from xkd_bench.report.html import Study, build
-from xkd_bench.report.html.content import Block, Maker
 from xkd_bench.report.html.gain_tables import OPEN_ROWS
 
 NAMES = ("cmc", "cmc · random teacher", "cmd", "ssl", "sup-ft")
 SHAPE = {"shots": (None,), "draws": 1, "trained": ("all",)}
 
 
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch):
-    monkeypatch.setattr(plots, "png", lambda figure: b"\x89PNG")
-    monkeypatch.setattr(plots, "pdf", lambda figure: b"%PDF")
-    bare = lambda self, name, df, *_, **__: Block(name, name, problem="tested elsewhere")  # noqa: E731
-    monkeypatch.setattr(Maker, "comparison", bare)
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 def made(parts, correct=None):

@@ -10,20 +10,17 @@ from tests.report.test_html import RULE, Page
 from xkd_bench.analysis.contest import MIN_RANKED, MIN_UNITS, contest
 from xkd_bench.analysis.ranking import aggregate, arranged, improvement
 from xkd_bench.analysis.ranking_tests import rank_tests
-from xkd_bench.report import plots
 from xkd_bench.report.html import Study, build, page
-from xkd_bench.report.html.content import Block, Maker
 from xkd_bench.report.html.rankings import settings
 
 NAMES = ("cmc", "cmc · random teacher", "cmd", "ssl", "sup-ft")
 
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
+
 @pytest.fixture(autouse=True)
-def _cheap(monkeypatch):
-    monkeypatch.setattr(plots, "png", lambda figure: b"\x89PNG")
-    monkeypatch.setattr(plots, "pdf", lambda figure: b"%PDF")
-    bare = lambda self, name, df, *_, **__: Block(name, name, problem="tested elsewhere")  # noqa: E731
-    monkeypatch.setattr(Maker, "comparison", bare)
+def _without_gains(monkeypatch):
     monkeypatch.setattr(page, "gain_blocks", lambda *_: [])
 
 
