@@ -119,7 +119,9 @@ def test_a_files_backbone_takes_imagenets_place(root, files):
 
 
 def test_weights_that_cannot_be_had_are_said_of_the_network():
-    with pytest.raises(UsageError, match=r"network 'segformer-mit_b0-imagenet': .*mit_b0"):
+    with pytest.raises(
+        UsageError, match=r"'segformer-mit_b0-imagenet': neither timm nor torchvision has weights of .* 'mit_b0'"
+    ):
         RunSpec.make(**fields(method="kd", student="segformer-mit_b0-imagenet"))
 
 

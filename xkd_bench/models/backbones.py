@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torchvision
 from torch import nn
 
 from xkd_bench.errors import UsageError
@@ -50,7 +51,11 @@ def _imagenet_teacher(name: str) -> str:
     assert encoder is not None
     if found := re.fullmatch(r"tu-tf_efficientnet_lite([0-2])", encoder):
         return f"efficientnet-lite{found[1]}"
-    return f"timm:{encoder.removeprefix('tu-')}" if encoder.startswith("tu-") else f"torchvision:{encoder}"
+    if encoder.startswith("tu-"):
+        return f"timm:{encoder.removeprefix('tu-')}"
+    if encoder not in torchvision.models.list_models(module=torchvision.models):
+        raise UsageError(f"neither timm nor torchvision has weights of its encoder '{encoder}': give a file of them")
+    return f"torchvision:{encoder}"
 
 
 def start_from(network: nn.Module, weights: Path | str) -> None:
