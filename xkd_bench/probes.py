@@ -127,13 +127,8 @@ class _Problems:
     """
 
     def __init__(self, design: Tensor, target: Tensor, ridge: Tensor, tolerance: float) -> None:
-        self.columns, self.target, self.ridge, self.tolerance = (
-            design.transpose(1, 2).contiguous(),
-            target,
-            ridge,
-            tolerance,
-        )
-        self.n = design.shape[1]
+        self.target, self.ridge, self.tolerance, self.n = target, ridge, tolerance, design.shape[1]
+        self.columns = design.transpose(1, 2).contiguous()
         self.mean_rows = design / self.n  # products with them are means over items
 
     def loss(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,9 +187,8 @@ class _Problems:
         """Step lengths [p, g, 1, 1], halved from 1 until the decrease is enough (Armijo, 1e-4), 0 where none is; the
         logits there, and what `loss` says of them. Along a line the logits are linear: a step costs no product."""
         step = active.to(z.dtype)
-        noise = (
-            50 * torch.finfo(fit.dtype).eps * (1 + fit)
-        )  # near the solution a decrease is lost in rounding: such a step is as good as any
+        # Near the solution a decrease is lost in rounding: such a step is as good as any.
+        noise = 50 * torch.finfo(fit.dtype).eps * (1 + fit)
         for _ in range(30):
             there = torch.addcmul(z, step, along)
             value, q = self.loss(there)

@@ -128,7 +128,7 @@ def test_grey_images_see_what_they_gave_as_colour_and_colours_share_what_grey_ga
     torch.testing.assert_close(colour.encoder.conv1(grey.expand(-1, 3, -1, -1)), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_two_colours_see_on_average_what_three_did(resnet):
+def test_two_colours_have_the_first_two_of_three_half_as_large_again(resnet):
     network = build_segmenter(RESNET, 2, 4, SIZE)
     start_from(network, resnet[1])
     x = torch.rand(1, 1, 32, 32).expand(-1, 2, -1, -1)

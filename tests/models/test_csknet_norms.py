@@ -57,9 +57,7 @@ def test_bottlenecks_exchange_after_their_second_norm():
 
 def test_norms_within_timms_units_count_as_their_blocks():
     with torch.device("meta"):
-        network = timm.create_model(
-            "test_byobnet"
-        )  # edge, dark, basic and bottleneck blocks, with shortcuts of their own
+        network = timm.create_model("test_byobnet")  # an edge, a dark, a basic and a bottleneck block
     separate_norms(network)
     norms = ("conv1_kxk.bn", "conv1_1x1.bn", "conv1_kxk.bn", "conv2_kxk.bn")
     assert list(exchange_sites(network)) == [f"stages.{i}.0.{norm}" for i, norm in enumerate(norms)]
