@@ -42,6 +42,14 @@ def test_names_of_teachers_and_students_appear_only_when_there_are_several() -> 
     assert list(variants(frame(two[:1] + rest))["variant"]) == ["cmc", "cmc · random teacher", "ssl"]
 
 
+def test_networks_are_ordered_by_the_numbers_in_their_names() -> None:
+    students = [row(METHODS["ssl"], 0.5, student=f"conv4-w{width}") for width in (16, 8, 128)]
+    widths = [name.removeprefix("ssl · conv4-w").split()[0] for name in variants(frame(students))["variant"]]
+    assert widths == ["8", "16", "128"]
+    teachers = [row({**METHODS["cmc"], "teacher": f"resnet{depth}"}, 0.5) for depth in (101, 18, 50)]
+    assert [name.split()[2] for name in variants(frame(teachers))["variant"]] == ["resnet18", "resnet50", "resnet101"]
+
+
 def test_the_teacher_that_a_reference_was_run_beside_is_no_teacher_of_it() -> None:
     named = variants(frame([row(METHODS["cmc"], 0.5), row({"method": "ssl", "teacher": "simclr"}, 0.4)]))
     assert list(named["variant"]) == ["cmc", "ssl"]

@@ -1,6 +1,7 @@
 """The table of scores that every analysis starts from: its columns, what may not be mixed in it, its rows' names."""
 
 import json
+import re
 from typing import Any
 
 import pandas as pd
@@ -151,7 +152,8 @@ def _name(run: dict[str, str], usual: str, show_student: bool) -> tuple[str, str
     if role == "method" and (random or shuffled):
         role = "control"
     options = tuple((name, _sortable(value)) for name, value in sorted(changes.items()))
-    key = (ROLES.index(role), run["method"], options, run["student"], shuffled, run["teacher"], *parts)
+    student, teacher = _natural(run["student"]), _natural(run["teacher"])
+    key = (ROLES.index(role), run["method"], options, student, shuffled, teacher, *parts)
     return " · ".join(parts), role, key
 
 
@@ -165,6 +167,11 @@ def _sortable(value: Any) -> tuple[int, float, str]:
     """Numbers by size, before everything else by its text."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return (0, float(value), "") if number else (1, 0.0, _short(value))
+
+
+def _natural(name: str) -> tuple[str | int, ...]:
+    """Sorts names of networks by the numbers in them: conv4-w8 before conv4-w16. Text and numbers take turns."""
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name)))
 
 
 def setting_name(trained: str, labels: Any, fraction: float) -> str:
