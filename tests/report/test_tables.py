@@ -99,6 +99,16 @@ def test_gains_are_split_by_the_controls_and_called_by_their_name() -> None:
     assert "verdict" not in tables.markdown(study(("cmc", "sup-ft")), RULE)
 
 
+def test_a_gain_stands_under_the_reference_of_its_own_student() -> None:
+    runs = [{**METHODS[name], "student": f"conv4-w{width}"} for name in ("cmc", "cmd", "ssl") for width in (8, 16)]
+    df = frame([row(run, 0.5 + 0.01 * i + 0.02 * s * i, seed=s) for s in range(3) for i, run in enumerate(runs)])
+    text = tables.markdown(df, RULE)
+    for width in (8, 16):
+        _, part = text.split(f"over ssl · conv4-w{width} student |")
+        of = [line.split(" |")[0] for line in part.split("\n\n")[0].splitlines()[2:]]
+        assert of == [f"| cmc · conv4-w{width} student", f"| cmd · conv4-w{width} student"]
+
+
 def test_a_difference_of_chance_is_undecided() -> None:
     same = [[0.5, 0.52], [0.6, 0.61], [0.55, 0.57]]
     other = [[0.51, 0.52], [0.59, 0.61], [0.56, 0.56]]

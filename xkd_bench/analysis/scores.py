@@ -152,7 +152,7 @@ def _name(run: dict[str, str], usual: str, show_student: bool) -> tuple[str, str
     if role == "method" and (random or shuffled):
         role = "control"
     options = tuple((name, _sortable(value)) for name, value in sorted(changes.items()))
-    student, teacher = _natural(run["student"]), _natural(run["teacher"])
+    student, teacher = natural(run["student"]), natural(run["teacher"])
     key = (ROLES.index(role), run["method"], options, student, shuffled, teacher, *parts)
     return " · ".join(parts), role, key
 
@@ -169,7 +169,7 @@ def _sortable(value: Any) -> tuple[int, float, str]:
     return (0, float(value), "") if number else (1, 0.0, _short(value))
 
 
-def _natural(name: str) -> tuple[str | int, ...]:
+def natural(name: str) -> tuple[str | int, ...]:
     """Sorts names of networks by the numbers in them: conv4-w8 before conv4-w16. Text and numbers take turns."""
     return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name)))
 

@@ -26,7 +26,10 @@ def escape(text: str) -> str:
 
 
 def document(content: Sheet, label: str) -> str:
-    """The scores as `tab:label` and, if there are any, the gains as `tab:label-gains`. Needs \\usepackage{booktabs}."""
+    """The scores as `tab:label` and, if there are any, the gains as `tab:label-gains`, no wider than the column.
+
+    Needs \\usepackage{booktabs,adjustbox}.
+    """
     head = [f"% {_comment(name)}: {_comment(text)}" for name, text in (("Title", content.title), *content.facts)]
     under = [content.legend, *content.notes]
     under += [f"{name}: {text}" for name, text in content.facts if name not in ("Task", "Modalities")]
@@ -34,7 +37,7 @@ def document(content: Sheet, label: str) -> str:
     if content.gains:
         caption = f"Gains for {content.title[0].lower()}{content.title[1:]}, in points."
         tables.append(_table(content.gains, caption, f"{label}-gains", [content.gains_legend]))
-    return "\n".join(["% Needs \\usepackage{booktabs}.", *head, "", *tables])
+    return "\n".join(["% Needs \\usepackage{booktabs,adjustbox}.", *head, "", *tables])
 
 
 def _comment(text: str) -> str:
@@ -44,13 +47,14 @@ def _comment(text: str) -> str:
 def _table(sections: tuple[Section, ...], caption: str, label: str, under: list[str]) -> str:
     width = 1 + max(len(section.header) for section in sections)
     lines = [r"\begin{table}[t]", r"  \centering", f"  \\caption{{{escape(caption)}}}", f"  \\label{{tab:{label}}}"]
+    lines += [r"  \begin{adjustbox}{max width=\linewidth, max totalheight=0.6\textheight}"]
     lines += [f"  \\begin{{tabular}}{{@{{}}l{'r' * (width - 1)}@{{}}}}", r"    \toprule"]
     for i, section in enumerate(sections):
         lines += [r"    \midrule"] * (i > 0)
         cells = [rf"\textit{{{escape(section.title)}}}", *map(escape, section.header)]
         lines += [_line(cells, width), r"    \midrule"]
         lines += [_line([_cell(cell) for cell in row], width) for row in section.rows]
-    lines += [r"    \bottomrule", r"  \end{tabular}"]
+    lines += [r"    \bottomrule", r"  \end{tabular}", r"  \end{adjustbox}"]
     lines += [r"  \par\smallskip", r"  \begin{minipage}{\linewidth}\footnotesize"]
     lines += [f"    {escape(text.rstrip('.'))}." for text in under if text]
     return "\n".join([*lines, r"  \end{minipage}", r"\end{table}", ""])

@@ -179,16 +179,19 @@ def _notes(summary: pd.DataFrame, gained: pd.DataFrame, against: str) -> tuple[s
 
 def _gain_sections(gained: pd.DataFrame, against: str) -> tuple[Section, ...]:
     """Gain and parts in points, and a verdict in words: a section for each method with its settings as rows or, where
-    methods are more than settings, one for each setting with the methods as rows."""
+    methods are more than settings, one for each setting and reference with the methods as rows."""
     rows = _with_setting(gained, trained=True)
-    rows = rows[rows["variant"].isin(rows.loc[rows["part"] == "gain", "variant"])]
+    gain = rows[rows["part"] == "gain"]
+    over = gain.drop_duplicates("variant").set_index("variant")["subtrahend"]  # of several students, each its own
+    rows = rows[rows["variant"].isin(over.index)]
     head, line = "variant", "setting"
     if rows["variant"].nunique() > max(1, rows["setting"].nunique()):
         head, line = line, head
-    return tuple(_gain_section(part, str(name), line) for name, part in rows.groupby(head, sort=False))
+    groups = rows.groupby([head, rows["variant"].map(over)], sort=False)
+    return tuple(_gain_section(part, f"{name} over {reference}", line) for (name, reference), part in groups)
 
 
-def _gain_section(rows: pd.DataFrame, head: str, line: str) -> Section:
+def _gain_section(rows: pd.DataFrame, title: str, line: str) -> Section:
     parts = [part for part in PARTS if part in set(rows["part"])]
     out = []
     for name, of_line in rows.groupby(line, sort=False):
@@ -196,8 +199,7 @@ def _gain_section(rows: pd.DataFrame, head: str, line: str) -> Section:
         if "gain" in found:
             cells = [_gain(found[part]) if part in found else NONE for part in parts]
             out.append((Cell(str(name)), *cells, Cell(_verdict(found["gain"]))))
-    reference = rows.loc[rows["part"] == "gain", "subtrahend"].iloc[0]
-    return Section(f"{head} over {reference}", (*parts, "verdict"), tuple(out))
+    return Section(title, (*parts, "verdict"), tuple(out))
 
 
 def _gain(row: Row) -> Cell:

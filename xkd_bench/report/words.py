@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from xkd_bench.analysis.scores import natural
+
 PROTOCOLS = {"few-shot": "Few-shot evaluation", "linear-eval": "Linear evaluation", "fine-tune": "Fine-tuning",
              "reduced-pair": "Reduced pairs"}  # fmt: skip
 SHORT_TRAINED = {"head": "linear", "all": "fine-tuned"}
@@ -33,8 +35,8 @@ def listing(words: Sequence[str], most: int = 8) -> str:
 
 
 def names_of(column: "pd.Series[Any]") -> list[str]:
-    """Distinct values as text, sorted."""
-    return sorted(column.astype(str).unique())
+    """Distinct values as text, sorted, numbers in them by size."""
+    return sorted(column.astype(str).unique(), key=natural)
 
 
 def title_of(text: str) -> str:
