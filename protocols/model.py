@@ -57,7 +57,8 @@ class Recipe(_Frozen):
     `criterion` alone, those that a method has beside the student's. augmentation: `dense` shows an image at any of half
     to twice its size, `dense-steps` at 0.5, 0.6, ... 2.0 of it, as published. ema: keep an exponential moving average
     of the weights with this decay, and end with it. decay_norms: whether weight
-    decay pulls at biases and norms too. max_steps: epochs are cut to as many as fit in, at least one (see `fitted`).
+    decay pulls at biases and norms too. max_steps: epochs are cut to as many as fit in, at least one; min_steps: they
+    are raised to as many as it takes, so that small sets are shown more often (see `fitted`).
     """
 
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
@@ -75,11 +76,13 @@ class Recipe(_Frozen):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     decay_norms: bool = True
     max_steps: Positive | None = None
+    min_steps: Positive | None = None
 
     @model_serializer(mode="wrap")
     def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Fields that came later are left out at their defaults: keys of what was made before them stay as they are."""
-        later = {name: Recipe.model_fields[name].default for name in ("clip_part", "ema", "decay_norms", "max_steps")}
+        names = ("clip_part", "ema", "decay_norms", "max_steps", "min_steps")
+        later = {name: Recipe.model_fields[name].default for name in names}
         return {k: v for k, v in plain(self).items() if k not in later or v != later[k]}
 
     @model_validator(mode="after")
@@ -88,14 +91,22 @@ class Recipe(_Frozen):
             raise ValueError("milestones go with schedule = 'multistep', and only with it")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must increase, got {list(self.milestones)}")
+        if self.min_steps and self.milestones:
+            raise ValueError("min_steps moves the last epoch, and milestones stay where they are: give one of them")
+        if self.min_steps and self.max_steps and self.min_steps > self.max_steps:
+            raise ValueError(f"min_steps = {self.min_steps} are more than max_steps = {self.max_steps}")
         return self
 
     def fitted(self, steps_per_epoch: int) -> "Recipe":
-        """The recipe with the epochs that `max_steps` leaves of it, and no limit."""
-        if self.max_steps is None:
+        """The recipe with the epochs that `max_steps` and `min_steps` make of it, and no limits."""
+        if self.max_steps is None and self.min_steps is None:
             return self
-        epochs = min(self.epochs, max(1, self.max_steps // steps_per_epoch))
-        return self.model_copy(update={"epochs": epochs, "max_steps": None})
+        epochs = self.epochs
+        if self.max_steps is not None:
+            epochs = min(epochs, max(1, self.max_steps // steps_per_epoch))
+        if self.min_steps is not None:
+            epochs = max(epochs, -(-self.min_steps // steps_per_epoch))
+        return self.model_copy(update={"epochs": epochs, "max_steps": None, "min_steps": None})
 
 
 class HeadRecipe(_Frozen):

@@ -226,3 +226,16 @@ def test_a_limit_of_steps_cuts_whole_epochs_and_leaves_at_least_one():
     assert unlimited.fitted(10**6) is unlimited
     assert "max_steps" not in unlimited.model_dump(), "keys of what was made without it stay"
     assert plan.model_dump()["max_steps"] == 100
+
+
+def test_a_least_number_of_steps_shows_small_sets_more_often():
+    plan = Recipe(lr=0.1, epochs=12, batch=4, schedule="cosine", augmentation="none", min_steps=100)
+    assert [plan.fitted(n).epochs for n in (1, 3, 8, 9, 50)] == [100, 34, 13, 12, 12]
+    assert plan.fitted(5).min_steps is None
+    assert "min_steps" not in plan.model_copy(update={"min_steps": None}).model_dump(), "keys stay"
+    both = plan.model_dump() | {"max_steps": 100}
+    assert [Recipe(**both).fitted(n).epochs for n in (1, 8, 40, 60)] == [100, 13, 3, 2]
+    with pytest.raises(ValidationError, match="min_steps = 100 are more than max_steps = 99"):
+        Recipe(**both | {"max_steps": 99})
+    with pytest.raises(ValidationError, match="milestones stay where they are"):
+        Recipe(**plan.model_dump() | {"schedule": "multistep", "milestones": (3,)})
