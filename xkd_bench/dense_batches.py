@@ -31,8 +31,16 @@ Says = Callable[[Tensor, Tensor], Segmentation]
 """A frozen teacher: what it says of (source, image)."""
 
 
+MEMORY = 2 * 2**30
+"""Bytes of the teacher's answers that are kept at most (see `DenseBatches`)."""
+
+
 class DenseBatches:
-    """Batches of an epoch by its number. labels: the label maps' own, or the teacher's classes in their place."""
+    """Batches of an epoch by its number. labels: the label maps' own, or the teacher's classes in their place.
+
+    Where images are shown as they are (augmentation `none`), the teacher is asked of each pair once, if its answers to
+    all pairs fit into `MEMORY`: of each alone, so that no answer depends on the batch that a pair was first in.
+    """
 
     def __init__(
         self,
@@ -48,6 +56,8 @@ class DenseBatches:
         self.device, self.data, self.order, self.steps = device, data, order, steps
         self.augmentation, self.teacher, self.labels = augmentation, teacher, labels
         self.maps = data.maps
+        self.answers: dict[tuple[int, int], Segmentation] = {}
+        self._keeps: bool | None = None if augmentation == "none" else False
 
     def __len__(self) -> int:
         return self.steps
@@ -57,11 +67,24 @@ class DenseBatches:
             step = SCALE_STEP if self.augmentation == "dense-steps" else None
             move = random_moves(len(target), self.device, step) if self.augmentation != "none" else None
             image, rgb, label = in_shares(self._shown, torch.from_numpy(target), torch.from_numpy(source), move)
-            said = in_shares(self.teacher, rgb, image) if self.teacher else None
+            said = self._said(target, source, rgb, image) if self.teacher else None
             if self.labels == "teacher":
                 assert said is not None
                 label = in_shares(partial(_classes, size=image.shape[-2:]), said.logits)
             yield DenseBatch(image, rgb, label, self.labels == "given", said)  # type: ignore[arg-type]
+
+    def _said(self, target: Index, source: Index, rgb: Tensor, image: Tensor) -> Segmentation:
+        """What the teacher says of these rows, of which rgb and image show what it sees."""
+        assert self.teacher is not None
+        if self._keeps is None:
+            self._keeps = _size(self.teacher(rgb[:1], image[:1])) * len(self.data.target.data) <= MEMORY
+        if not self._keeps:
+            return in_shares(self.teacher, rgb, image)
+        pairs = list(zip(target.tolist(), source.tolist(), strict=True))
+        for i, pair in enumerate(pairs):
+            if pair not in self.answers:
+                self.answers[pair] = self.teacher(rgb[i : i + 1], image[i : i + 1])
+        return _together([self.answers[pair] for pair in pairs])
 
     def _shown(self, target: Tensor, source: Tensor, move: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """(image, source image, label) of these rows, moved alike."""
@@ -77,6 +100,21 @@ class DenseBatches:
     def _label(self, rows: Index) -> Tensor:
         label = torch.from_numpy(self.maps.data[rows]).to(self.device).long()
         return label.masked_fill(label == self.maps.ignore, IGNORE)
+
+
+def _size(said: Segmentation) -> int:
+    """Bytes of the tensors."""
+    return sum(x.nbytes for x in (said.logits, said.decoded, *said.maps))
+
+
+def _together(said: list[Segmentation]) -> Segmentation:
+    """What was said of several images, as of one batch."""
+    maps = zip(*(one.maps for one in said), strict=True)
+    return Segmentation(
+        torch.cat([one.logits for one in said]),
+        torch.cat([one.decoded for one in said]),
+        tuple(torch.cat(level) for level in maps),
+    )
 
 
 def _classes(logits: Tensor, size: torch.Size) -> Tensor:

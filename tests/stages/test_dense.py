@@ -158,6 +158,46 @@ def test_a_teacher_learns_the_source(data):
     assert found.mean_iou([0, 1, 2, 3]) > 0.5
 
 
+class Asked:
+    """A teacher that remembers what it was shown, and of how many images at once."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.network, self.shown = build_segmenter(NETWORK, 3, 4, (48, 64)).eval(), []
+
+    @torch.no_grad()
+    def __call__(self, source, image):
+        self.shown.append(len(source))
+        return self.network.outputs(source)
+
+
+def taught(data, augmentation, rows, partners, epochs=(0, 1)):
+    teacher = Asked()
+    order, steps = in_order(rows, partners, 4, seed=0)
+    batches = DenseBatches(torch.device("cpu"), data, order, steps, augmentation, teacher, "given")
+    return teacher, [batch for epoch in epochs for batch in batches(epoch)]
+
+
+def test_of_images_as_they_are_the_teacher_is_asked_once(data):
+    rows = data.split(0).train[:10]
+    teacher, found = taught(data, "none", rows, rows[::-1])
+    assert teacher.shown == [1] * (1 + len(rows)), "the first one tells how large an answer is"
+    for batch in found:
+        said, whole = batch.teacher, teacher.network.outputs(batch.source)
+        for one, other in zip((said.logits, *said.maps), (whole.logits, *whole.maps), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    later = taught(data, "none", rows, rows[::-1], epochs=(1,))[1]
+    for one, other in zip(found[len(later) :], later, strict=True):  # after a restart: the same bits
+        assert torch.equal(one.teacher.logits, other.teacher.logits)
+
+
+def test_answers_that_move_or_are_too_many_are_not_kept(data, monkeypatch):
+    rows = data.split(0).train[:8]
+    assert taught(data, "dense", rows, rows)[0].shown == [4] * 4
+    monkeypatch.setattr("xkd_bench.dense_batches.MEMORY", 1000)
+    assert taught(data, "none", rows, rows)[0].shown == [1] + [4] * 4
+
+
 def test_a_sweep_can_plan_dense_runs(root):
     from xkd_bench.suite.plan import make_plan
 

@@ -3,6 +3,7 @@
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from xkd_bench.errors import UsageError
@@ -37,9 +38,9 @@ class DenseFolder(Dense):
         """The rows, in the order of the manifest, about to be read. A group in both train and val is worth a line."""
         both = set.intersection(*({s.group for s in self._scenes if s.part == part} for part in ("train", "val")))
         if both:
-            _LOG.warning(
-                "'%s': groups in both train and val: %d; choices made on val may be optimistic, scores on test are not",
-                *(self._name, len(both)),
+            _say_once(
+                f"'{self._name}': groups in both train and val: {len(both)}; choices made on val may be optimistic, "
+                f"scores on test are not"
             )
         self.target_channels = _channels([self.root / scene.target for scene in self._scenes])
         return self._scenes
@@ -64,6 +65,12 @@ class DenseFolder(Dense):
             raise ValueError("its labels are colours: say in about.toml which class each stands for (palette)")
         colours = {colour: i for i, colour in enumerate(self._about.palette)}
         return _planes.coloured_ids(self.root / file, colours)
+
+
+@cache
+def _say_once(line: str) -> None:
+    """Warn, once in this process: a command makes and reads its task several times."""
+    _LOG.warning(line)
 
 
 def _picture(path: Path, values: tuple[float, float] | None, channels: int) -> Bytes:
