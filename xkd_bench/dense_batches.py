@@ -56,7 +56,7 @@ class DenseBatches:
         self.device, self.data, self.order, self.steps = device, data, order, steps
         self.augmentation, self.teacher, self.labels = augmentation, teacher, labels
         self.maps = data.maps
-        self.answers: dict[tuple[int, int], Segmentation] = {}
+        self._answers: dict[tuple[int, int], Segmentation] = {}
         self._keeps: bool | None = None if augmentation == "none" else False
 
     def __len__(self) -> int:
@@ -82,9 +82,9 @@ class DenseBatches:
             return in_shares(self.teacher, rgb, image)
         pairs = list(zip(target.tolist(), source.tolist(), strict=True))
         for i, pair in enumerate(pairs):
-            if pair not in self.answers:
-                self.answers[pair] = self.teacher(rgb[i : i + 1], image[i : i + 1])
-        return _together([self.answers[pair] for pair in pairs])
+            if pair not in self._answers:
+                self._answers[pair] = self.teacher(rgb[i : i + 1], image[i : i + 1])
+        return _together([self._answers[pair] for pair in pairs])
 
     def _shown(self, target: Tensor, source: Tensor, move: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """(image, source image, label) of these rows, moved alike."""

@@ -66,7 +66,7 @@ def seen_anew(name: str, **options: Any) -> Made:
     return model, batches, steps
 
 
-def dense(name: str, labelled: bool = True, batch: int = 5, **options: Any) -> Made:
+def dense(name: str, labelled: bool = True, batch: int = 5, augmentation: str = "dense", **options: Any) -> Made:
     """A dense method on the toy task, beside the labels' loss or without it."""
     model = dense_toys.build(name, **options)
     data, rows = dense_toys.data(), dense_toys.data().split(0).train[:20]
@@ -78,7 +78,8 @@ def dense(name: str, labelled: bool = True, batch: int = 5, **options: Any) -> M
 
     order, steps = in_order(rows, rows, batch, 0)
     labels: Any = "given" if labelled else "teacher"
-    return model, DenseBatches(torch.device("cpu"), data, order, steps, "dense", torch.no_grad()(says), labels), steps
+    answers = torch.no_grad()(says)
+    return model, DenseBatches(torch.device("cpu"), data, order, steps, augmentation, answers, labels), steps
 
 
 def fine_tuning(student: str, items: int, batch: int) -> Made:
@@ -133,6 +134,7 @@ CASES: dict[str, Case] = {
     "cmkd": Case(lambda: classification("cmkd"), {}),
     "socket": Case(lambda: classification("socket", pair_term=1.0), {}),
     "kd": Case(lambda: dense("kd"), {}),
+    "kd-unmoved": Case(lambda: dense("kd", augmentation="none"), {}),
     "cirkd": Case(lambda: dense("cirkd", pixels=64, regions=16), {}),
     "cirkd-label-free": Case(lambda: dense("cirkd", labelled=False, pixels=64, regions=16), {}),
     "pixel-contrast": Case(lambda: dense("pixel-contrast"), {}),

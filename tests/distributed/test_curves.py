@@ -13,7 +13,7 @@ QUICK = (
     ("cmc-queue", "cmd-queue", "crd"),
     ("cmc-images", "cmst"),
     ("ssl", "socket"),
-    ("kd", "cirkd-label-free", "csk-net"),
+    ("kd", "kd-unmoved", "cirkd-label-free", "csk-net"),
     ("dropout", "one-item"),
 )
 REST = tuple(name for name in CASES if name not in sum(QUICK, ()))
