@@ -139,7 +139,7 @@ class Budget(_Frozen):
     source_size, target_size: pixels, of a square's side or (height, width). teacher: network that teaches dense
     tasks, trained here; None where teachers are named by the run. max_draws: no more draws than this, where the
     protocol asks for more. teacher_views: `cached` computes the teacher's features once, un-augmented; `augmented` at
-    each step, on augmented inputs.
+    each step, on augmented inputs. (A dense task's teacher sees what the student sees: see `dense_batches`.)
     """
 
     name: str

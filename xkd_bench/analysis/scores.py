@@ -169,9 +169,9 @@ def _sortable(value: Any) -> tuple[int, float, str]:
     return (0, float(value), "") if number else (1, 0.0, _short(value))
 
 
-def natural(name: str) -> tuple[str | int, ...]:
-    """Sorts names of networks by the numbers in them: conv4-w8 before conv4-w16. Text and numbers take turns."""
-    return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name)))
+def natural(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Sorts names by the numbers in them, conv4-w8 before conv4-w16: text and numbers in turn, then the name itself."""
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name))), name
 
 
 def setting_name(trained: str, labels: Any, fraction: float) -> str:

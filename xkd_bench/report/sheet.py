@@ -65,7 +65,7 @@ def sheet(df: pd.DataFrame, selection_rule: str, against: str = "ssl", confidenc
     one = named.iloc[0]
     against = reference_of(named, against)
     gained = gains(df, against, confidence)
-    sections = _gain_sections(gained, against)
+    sections = _gain_sections(gained)
     return Sheet(
         title=f"{protocol_title(one['protocol'])} on {one['task_title']}",
         facts=(*_facts(named, selection_rule), ("±", _plus_minus(summary, confidence))),
@@ -177,7 +177,7 @@ def _notes(summary: pd.DataFrame, gained: pd.DataFrame, against: str) -> tuple[s
     return tuple(notes)
 
 
-def _gain_sections(gained: pd.DataFrame, against: str) -> tuple[Section, ...]:
+def _gain_sections(gained: pd.DataFrame) -> tuple[Section, ...]:
     """Gain and parts in points, and a verdict in words: a section for each method with its settings as rows or, where
     methods are more than settings, one for each setting and reference with the methods as rows."""
     rows = _with_setting(gained, trained=True)
