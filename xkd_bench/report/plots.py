@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from xkd_bench.analysis.compare import summarise, variants
 from xkd_bench.report.curves import curves
 from xkd_bench.report.dots import dots
+from xkd_bench.report.recipe import shared_recipe_apart
 from xkd_bench.report.style import looks, plain
 from xkd_bench.report.words import interval_note, protocol_title
 
@@ -20,6 +21,7 @@ def figure(df: pd.DataFrame, confidence: float = 0.95) -> Figure:
     pairs: accuracy against these. Otherwise: a dot and its interval for each variant. Bands and bars are the intervals
     of `analysis.compare.summarise`; the dashed grey line is the floor.
     """
+    df = shared_recipe_apart(df)
     summary = summarise(df, confidence)
     one = variants(df).iloc[0]
     title = f"{one['task_title']} · {protocol_title(one['protocol']).lower()}"

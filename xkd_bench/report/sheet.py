@@ -8,6 +8,7 @@ import pandas as pd
 
 from xkd_bench.analysis.compare import distinguish, gains, summarise, variants
 from xkd_bench.analysis.scores import NO_TEACHER, TRAINED, is_random, reference_of, usual_teacher
+from xkd_bench.report.recipe import shared_recipe_apart
 from xkd_bench.report.words import count, listing, names_of, points, protocol_title, short_setting, signed, title_of
 
 ALPHA = 0.05
@@ -61,6 +62,7 @@ class Sheet:
 
 def sheet(df: pd.DataFrame, selection_rule: str, against: str = "ssl", confidence: float = 0.95) -> Sheet:
     """Say what `df` says. `selection_rule` is how hyper-parameters and checkpoints were chosen, in words."""
+    df = shared_recipe_apart(df)
     named, summary, marks = variants(df), summarise(df, confidence), distinguish(df, ALPHA)
     one = named.iloc[0]
     against = reference_of(named, against)

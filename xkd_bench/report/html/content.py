@@ -18,6 +18,7 @@ from xkd_bench.report.html import facts, table
 from xkd_bench.report.html.gains import gains_figure
 from xkd_bench.report.html.inline import embedded, inline
 from xkd_bench.report.html.latex import gap_document, plain_document
+from xkd_bench.report.recipe import shared_recipe_apart
 from xkd_bench.report.sheet import ALPHA, Sheet, sheet
 from xkd_bench.report.words import count, listing, protocol_title, title_of
 
@@ -128,7 +129,7 @@ class Maker:
         return Block(
             name, title, group, lead, _badges(df), content.facts,
             tuple(self._score_tables(name, df, content)),
-            (*self._score_figures(name, df, content, gained), *self.panel(name, df)) if drawn else (),
+            (*self._score_figures(name, shared_recipe_apart(df), content), *self.panel(name, df)) if drawn else (),
             tuple(facts.lacking(df, gained, against)), tuple(facts.commands(df)), content.notes,
             numbers={"scores": records_of(long[long["quantity"] == one["metric"]]),
                      "gains": records_of(long[long["quantity"] != one["metric"]])},
@@ -154,7 +155,7 @@ class Maker:
             out.append(table.of_gains(content, self.next_table(), f"{name}-gains", caption))
         return [_with_files(part, files) for part in out]
 
-    def _score_figures(self, name: str, df: pd.DataFrame, content: Sheet, gained: pd.DataFrame) -> list[Figure]:
+    def _score_figures(self, name: str, df: pd.DataFrame, content: Sheet) -> list[Figure]:
         rows = [row[0].value for section in content.scores for row in section.rows]
         names = listing(list(dict.fromkeys(rows)), most=20)
         rests = facts.rests_on(df)
@@ -163,6 +164,7 @@ class Maker:
         against = reference_of(df, AGAINST)
         out = [self.figure(plots.figure(df), name, alt, f"{content.title}. {shown} {rests}")]
         if content.gains:
+            gained = gains(df, AGAINST)
             with_gain = gained[gained["variant"].isin(gained.loc[gained["part"] == "gain", "variant"])]
             title = f"Gains over {against} · {protocol_title(_first(df, 'protocol')).lower()}"
             words = f"{_first(df, 'task_title')}, budget {_first(df, 'budget')}; 95 % intervals of paired differences"
