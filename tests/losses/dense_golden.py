@@ -66,3 +66,10 @@ def cka_rows() -> tuple[Tensor, Tensor]:
     rng = np.random.RandomState(1337)
     x = rng.randn(100, 10)
     return torch.from_numpy(x), torch.from_numpy(rng.randn(100, 10) + x)
+
+
+def random_logits(*shape: int, seed: int = 0, scale: float = 2.0) -> tuple[Tensor, Tensor, Tensor]:
+    """Of student and teacher (float64), and labels, from a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    z_s, z_t = (scale * torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    return z_s, z_t, torch.randint(shape[1], (shape[0], *shape[2:]), generator=generator)

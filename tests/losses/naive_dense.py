@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from torch import Tensor
 
 from tests.losses.naive import dot, softmax
@@ -133,3 +134,43 @@ def pixel_contrast(
             scores = [dot(z[i], z[j]) / tau for j in positives]
             per_anchor.append(-mean([s - math.log(math.exp(s) + negatives) for s in scores]))
     return tau / tau_base * mean(per_anchor)
+
+
+def lix_loop(z_s, z_t, label, weigh, tau: float, element: bool, ignore: int = 255) -> float:
+    """The loss pixel by pixel, in probabilities; weigh(p_t, p_s, y) gives two lists of weights."""
+    total, count = 0.0, 0
+    rows = (z.movedim(1, -1).reshape(-1, z.shape[1]).tolist() for z in (z_s, z_t))
+    for s, t, y in zip(*rows, label.flatten().tolist(), strict=True):
+        if y == ignore:
+            continue
+        count += 1
+        p_s, p_t = (np.exp(np.array(z) / tau) / np.exp(np.array(z) / tau).sum() for z in (s, t))
+        sure = [np.array([p[y], 1 - p[y]]) for p in (p_s, p_t)]
+        rest = [np.delete(p, y) / (1 - p[y]) for p in (p_s, p_t)]
+        alpha, beta = weigh(p_t, p_s, y)
+        for weight, (q_s, q_t) in ((alpha, sure), (beta, rest)):
+            parts = q_t * np.log(q_t / q_s) + (q_s - q_t if element else 0)
+            total += float((np.array(weight) * parts).sum())
+    return tau**2 * total / count
+
+
+def lix_weights(name: str, element: bool):
+    """(alpha, beta) of a built-in controller from probabilities; beta is over the classes that are not the label."""
+
+    def weigh(p_t, p_s, y):
+        others = len(p_t) - 1
+        hat_t, hat_s = (np.delete(p, y) / (1 - p[y]) for p in (p_t, p_s))
+        ones = np.ones(others)
+        if name == "kd":
+            return [1, 1], (1 - p_t[y]) * ones
+        if name == "relative":
+            return [1, 1], 2 * (1 - p_t[y]) * ones
+        if name == "dkd":
+            return [1, 1], 8 * ones
+        if name == "discrepancy":
+            apart = abs(hat_t - hat_s)
+            return [1 + abs(p_t[y] - p_s[y])] * 2, 1 + (apart if element else apart.sum() / 2 * ones)
+        surprise = -hat_t * np.log(hat_t)
+        return [1, 1], (surprise * others if element else surprise.sum() * ones) / np.log(others)
+
+    return weigh

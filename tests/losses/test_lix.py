@@ -2,81 +2,33 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from tests.losses import dense_golden
-from xkd_bench.errors import UsageError
-from xkd_bench.losses import lix_weights
+from tests.losses.dense_golden import random_logits
+from tests.losses.naive_dense import lix_loop, lix_weights
 from xkd_bench.losses.dense_logits import dkd
 from xkd_bench.losses.dense_logits import kd as plain_kd
 from xkd_bench.losses.lix import controller_objective, dwld, lix, ramp_up, weighted
 from xkd_bench.losses.lix_decoupled import decouple
 from xkd_bench.losses.lix_weights import CONTROLLERS, Weights, constant, discrepancy, kd, relative, uncertainty
-from xkd_bench.models.weighting import LearnedBandwidth, LearnedWeights
 
 ALL = {**CONTROLLERS, "dkd": constant(1.0, 8.0), "relative": relative(2.0)}
 LEVELS = ("pixel", "element")
-
-
-def logits(*shape: int, seed: int = 0, scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    z_s, z_t = (scale * torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
-    return z_s, z_t, torch.randint(shape[1], (shape[0], *shape[2:]), generator=generator)
-
-
-def loop(z_s, z_t, label, weigh, tau: float, element: bool, ignore: int = 255) -> float:
-    """The loss pixel by pixel, in probabilities; weigh(p_t, p_s, y) gives two lists of weights."""
-    total, count = 0.0, 0
-    rows = (z.movedim(1, -1).reshape(-1, z.shape[1]).tolist() for z in (z_s, z_t))
-    for s, t, y in zip(*rows, label.flatten().tolist(), strict=True):
-        if y == ignore:
-            continue
-        count += 1
-        p_s, p_t = (np.exp(np.array(z) / tau) / np.exp(np.array(z) / tau).sum() for z in (s, t))
-        sure = [np.array([p[y], 1 - p[y]]) for p in (p_s, p_t)]
-        rest = [np.delete(p, y) / (1 - p[y]) for p in (p_s, p_t)]
-        alpha, beta = weigh(p_t, p_s, y)
-        for weight, (q_s, q_t) in ((alpha, sure), (beta, rest)):
-            parts = q_t * np.log(q_t / q_s) + (q_s - q_t if element else 0)
-            total += float((np.array(weight) * parts).sum())
-    return tau**2 * total / count
-
-
-def naive_weights(name: str, element: bool):
-    """(alpha, beta) of a built-in controller from probabilities; beta is over the classes that are not the label."""
-
-    def weigh(p_t, p_s, y):
-        others = len(p_t) - 1
-        hat_t, hat_s = (np.delete(p, y) / (1 - p[y]) for p in (p_t, p_s))
-        ones = np.ones(others)
-        if name == "kd":
-            return [1, 1], (1 - p_t[y]) * ones
-        if name == "relative":
-            return [1, 1], 2 * (1 - p_t[y]) * ones
-        if name == "dkd":
-            return [1, 1], 8 * ones
-        if name == "discrepancy":
-            apart = abs(hat_t - hat_s)
-            return [1 + abs(p_t[y] - p_s[y])] * 2, 1 + (apart if element else apart.sum() / 2 * ones)
-        surprise = -hat_t * np.log(hat_t)
-        return [1, 1], (surprise * others if element else surprise.sum() * ones) / np.log(others)
-
-    return weigh
 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("tau", [1.0, 4.0])
 def test_values_are_those_of_the_loops(level, name, tau):
-    z_s, z_t, label = logits(2, 4, 3, 2)
+    z_s, z_t, label = random_logits(2, 4, 3, 2)
     label[1, 0] = 255
     value = dwld(z_s, z_t, label, ALL[name], tau, level=level)
     element = level == "element"
     assert value.loss.item() == pytest.approx(
-        loop(z_s, z_t, label, naive_weights(name, element), tau, element), rel=1e-11
+        lix_loop(z_s, z_t, label, lix_weights(name, element), tau, element), rel=1e-11
     )
 
 
@@ -102,7 +54,7 @@ def test_golden_values():
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("tau", [1.0, 4.0])
 def test_kl_and_dkd_are_special_cases(level, tau):
-    z_s, z_t, label = logits(2, 6, 4, 3)
+    z_s, z_t, label = random_logits(2, 6, 4, 3)
     label[0, 1, 1] = 255
     kl = plain_kd(z_s, z_t, tau, labels=label)
     assert dwld(z_s, z_t, label, kd, tau, level=level).loss.item() == pytest.approx(kl.item(), abs=1e-12)
@@ -113,7 +65,7 @@ def test_kl_and_dkd_are_special_cases(level, tau):
 
 
 def test_no_constant_weight_is_the_same_in_units_of_kl_at_every_pixel_and_one_weight_a_pixel_is():
-    z_s, z_t, label = logits(2, 5, 4, 4)
+    z_s, z_t, label = random_logits(2, 5, 4, 4)
     parts = decouple(z_s, z_t, label)
     of_kl = kd(parts, "pixel").beta
     assert of_kl.max() > 3 * of_kl.min()
@@ -134,7 +86,7 @@ def plain_pixels(z_s: torch.Tensor, z_t: torch.Tensor) -> torch.Tensor:
 
 
 def test_terms_are_divergences():
-    z_s, z_t, label = logits(3, 5, 6, 6)
+    z_s, z_t, label = random_logits(3, 5, 6, 6)
     parts = decouple(z_s, z_t, label)
     assert (parts.tcld() >= 0).all()
     assert (parts.ncld() >= 0).all()
@@ -155,7 +107,7 @@ def test_terms_are_divergences():
 
 
 def test_ncld_does_not_see_the_label_and_neither_sees_a_constant():
-    z_s, z_t, label = logits(2, 5, 3, 3)
+    z_s, z_t, label = random_logits(2, 5, 3, 3)
     before = decouple(z_s, z_t, label)
     moved = decouple(z_s.scatter_add(1, label[:, None], torch.full((2, 1, 3, 3), 3.0).double()), z_t, label)
     assert (moved.ncld() - before.ncld()).abs().max() < 1e-15
@@ -168,7 +120,7 @@ def test_ncld_does_not_see_the_label_and_neither_sees_a_constant():
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", ALL)
 def test_the_teacher_itself_has_loss_0_and_gradient_0(name, level):
-    z, _, label = logits(2, 5, 3, 3)
+    z, _, label = random_logits(2, 5, 3, 3)
     student = z.clone().requires_grad_()
     value = dwld(student, z, label, ALL[name], 2.0, level=level).loss
     value.backward()
@@ -177,7 +129,7 @@ def test_the_teacher_itself_has_loss_0_and_gradient_0(name, level):
 
 
 def test_gradients_in_closed_form():
-    z_s, z_t, label = logits(2, 5, 3, 4)
+    z_s, z_t, label = random_logits(2, 5, 3, 4)
     z_s.requires_grad_()
     at_label = F.one_hot(label, 5).movedim(3, 1).bool()
     parts = decouple(z_s, z_t, label)
@@ -193,7 +145,7 @@ def test_gradients_in_closed_form():
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", ALL)
 def test_weights_are_constants_for_the_gradient(name, level):
-    z_s, z_t, label = logits(1, 4, 2, 3)
+    z_s, z_t, label = random_logits(1, 4, 2, 3)
     label[0, 0, 0] = 255
     fixed = ALL[name](decouple(z_s, z_t, label, 2.0), level)
     for side in (z_s, z_t):
@@ -209,7 +161,7 @@ def test_weights_are_constants_for_the_gradient(name, level):
 
 
 def test_elements_are_safe_to_weigh_and_sum_to_the_terms():
-    z_s, z_t, label = logits(4, 6, 5, 5)
+    z_s, z_t, label = random_logits(4, 6, 5, 5)
     parts = decouple(z_s, z_t, label)
     for elements, term in ((parts.tcld_elements(), parts.tcld()), (parts.ncld_elements(), parts.ncld())):
         assert (elements >= 0).all()
@@ -220,7 +172,7 @@ def test_elements_are_safe_to_weigh_and_sum_to_the_terms():
 
 
 def test_weights_of_the_controllers_are_in_their_ranges():
-    z_s, z_t, label = logits(3, 5, 4, 4, scale=6.0)
+    z_s, z_t, label = random_logits(3, 5, 4, 4, scale=6.0)
     parts = decouple(z_s, z_t, label)
     for level in LEVELS:
         alpha, beta = discrepancy(parts, level)
@@ -238,7 +190,7 @@ def test_weights_of_the_controllers_are_in_their_ranges():
 
 
 def test_ignored_pixels_count_for_nothing():
-    z_s, z_t, label = logits(2, 4, 3, 3)
+    z_s, z_t, label = random_logits(2, 4, 3, 3)
     label[0] = 255
     z_s.requires_grad_()
     value = dwld(z_s, z_t, label)
@@ -255,7 +207,7 @@ def test_ignored_pixels_count_for_nothing():
 
 
 def test_labels_are_taken_at_the_logits_grid_from_any_integers():
-    z_s, z_t, label = logits(2, 4, 3, 2)
+    z_s, z_t, label = random_logits(2, 4, 3, 2)
     fine = label.repeat_interleave(4, 1).repeat_interleave(2, 2)
     value = dwld(z_s, z_t, label).loss
     assert dwld(z_s, z_t, fine).loss.item() == value.item()
@@ -265,7 +217,7 @@ def test_labels_are_taken_at_the_logits_grid_from_any_integers():
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", ALL)
 def test_two_classes_leave_the_first_term_alone(name, level):
-    z_s, z_t, label = logits(2, 2, 3, 3)
+    z_s, z_t, label = random_logits(2, 2, 3, 3)
     parts = decouple(z_s, z_t, label)
     assert (parts.ncld() == 0).all()
     value = dwld(z_s.requires_grad_(), z_t, label, ALL[name], level=level)
@@ -280,7 +232,7 @@ def test_two_classes_leave_the_first_term_alone(name, level):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
 def test_half_precision_reaches_the_inputs_alone_and_saturated_ones_stay_finite(name, level, half):
-    z_s, z_t, label = logits(2, 5, 3, 3, scale=500.0)
+    z_s, z_t, label = random_logits(2, 5, 3, 3, scale=500.0)
     z_s[0], z_t[0] = 6e4 * z_s[0].sign(), 6e4 * z_t[0].sign()  # what float16 can just hold
     z_s, z_t = z_s.to(half).requires_grad_(), z_t.to(half)
     with torch.autocast("cpu", dtype=half):
@@ -309,80 +261,6 @@ def test_the_released_form_of_dkd_breaks_where_this_one_does_not():
     assert exact.loss.item() == pytest.approx(200 + 8 * 200, rel=1e-12)
 
 
-# Weights with parameters.
-
-
-def trained_by(signal, steps: int = 100) -> tuple[float, torch.Tensor, torch.Tensor]:
-    """A controller trained alone, networks held: the weighted mean, its weights, and the plain loss of each pixel."""
-    torch.manual_seed(0)
-    z_s, z_t, label = logits(2, 4, 5, 5, seed=3)
-    controller = LearnedWeights(4).double()
-    parts = decouple(z_s, z_t, label)
-    before = parts.mean(weighted(parts, controller(parts, "pixel"))).item()
-    optimiser = torch.optim.Adam(controller.parameters(), lr=0.1)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        signal(z_s, z_t, label, controller).backward()
-        optimiser.step()
-    weights = controller(parts, "pixel")
-    return parts.mean(weighted(parts, weights)).item() / before, weights.beta.detach(), parts.ncld()
-
-
-def test_a_controller_that_lowers_the_students_loss_learns_to_look_away_and_the_objective_to_look():
-    ratio, weight, loss = trained_by(lambda *given: -controller_objective(*given))
-    hard = loss > loss.median()
-    assert ratio < 0.7  # the loss fell, and no network has learned a thing
-    assert weight[hard].mean() < 0.8
-    ratio, weight, loss = trained_by(controller_objective)
-    assert ratio > 1.3
-    assert weight[hard].mean() > 1.2
-
-
-@pytest.mark.parametrize("level", LEVELS)
-def test_learned_weights_start_at_1_keep_their_mean_and_never_reach_the_networks(level):
-    z_s, z_t, label = logits(2, 4, 3, 3)
-    label[0, :2] = 255
-    controller = LearnedWeights(4, level).double()
-    z_s.requires_grad_()
-    start = dwld(z_s, z_t, label, controller, 2.0, level=level)
-    assert start.loss.item() == pytest.approx(dwld(z_s, z_t, label, constant(1, 1), 2.0).loss.item(), rel=1e-12)
-    torch.nn.init.normal_(controller.conv.weight)
-    parts = decouple(z_s, z_t, label)
-    weights = controller(parts, level)
-    counted = parts.counts
-    for weight in weights:
-        channels = weight[:, None] if level == "pixel" else weight
-        assert (channels >= 0).all()
-        means = [channels[:, c][counted].mean().item() for c in range(channels.shape[1])]
-        assert means == pytest.approx([1.0] * len(means), rel=1e-12)
-    # The student's loss moves no weight, the controller's objective no network.
-    dwld(z_s, z_t, label, controller, level=level).loss.backward()
-    assert all(p.grad is None for p in controller.parameters())
-    assert z_s.grad.abs().max() > 0
-    z_s.grad = None
-    controller_objective(z_s, z_t, label, controller, level=level).backward()
-    assert all(p.grad.abs().max() > 0 for p in controller.parameters())
-    assert z_s.grad is None
-
-
-def test_learned_weights_of_no_pixel_and_of_the_wrong_level():
-    z_s, z_t, label = logits(1, 4, 2, 2)
-    controller = LearnedWeights(4).double()
-    parts = decouple(z_s, z_t, torch.full_like(label, 255))
-    assert all(torch.isfinite(w).all() for w in controller(parts, "pixel"))
-    with pytest.raises(ValueError, match="made for level 'pixel'"):
-        dwld(z_s, z_t, label, controller, level="element")
-
-
-@pytest.mark.parametrize("init", [1e-3, 0.5, 8.0, 90.0])
-def test_a_learned_bandwidth_starts_where_it_is_told(init):
-    h = LearnedBandwidth(init)()
-    assert h.item() == pytest.approx(init, rel=1e-4)
-    assert h.requires_grad
-    with pytest.raises(UsageError, match="positive"):
-        LearnedBandwidth(-init)
-
-
 # The joint loss.
 
 
@@ -400,7 +278,7 @@ def test_the_objective_is_its_weighted_terms():
 
 
 def test_what_cannot_be_meant_is_refused():
-    z_s, z_t, label = logits(2, 4, 3, 3)
+    z_s, z_t, label = random_logits(2, 4, 3, 3)
     for given, message in (
         ((z_s, z_t[:, :3], label), "width"),
         ((z_s, z_t[..., :2], label), "maps"),
@@ -418,6 +296,6 @@ def test_what_cannot_be_meant_is_refused():
     with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
         dwld(z_s, z_t, label + 4)
     with pytest.raises(ValueError, match="beta=-1"):
-        lix_weights.constant(1, -1)
+        constant(1, -1)
     with pytest.raises(ValueError, match="weight=-1"):
         relative(-1)

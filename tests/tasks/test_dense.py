@@ -1,59 +1,15 @@
 """Segmentation by a manifest: what well formed folders mean, and the contract of dense tasks."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tasks.folders import HEADER, picture
+from tests.tasks.dense_scenes import HIGH, WIDE, label, load, message, rows, scenes, some_labels
 from xkd_bench import tasks
 from xkd_bench.errors import UsageError
 from xkd_bench.tasks._dense_data import check_dense, palette
 from xkd_bench.tasks._planes import as_classes, coloured_ids, fit, ranged
 from xkd_bench.tasks.base import Split, TaskData
-
-FULL = f"{HEADER},group,split"
-WIDE, HIGH = 20, 14
-
-
-def label(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(values.astype(np.uint8)).save(path)
-
-
-def some_labels(seed: int, n_classes: int = 3) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, n_classes, (HIGH, WIDE))
-
-
-def scenes(root: Path, rows: Sequence[str], header: str = FULL, n_classes: int = 3) -> str:
-    """A manifest with its pictures and label maps; return the task's name."""
-    columns = header.split(",")
-    for i, row in enumerate(rows):
-        fields = dict(zip(columns, row.split(","), strict=True))
-        picture(root / fields["source"], 3 * i)
-        if fields["target"] != fields["source"]:
-            picture(root / fields["target"], 3 * i + 1, mode="L")
-        if fields["label"]:
-            label(root / fields["label"], some_labels(i, n_classes))
-    (root / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
-    return f"folder:{root}"
-
-
-def rows(n: int = 20, splits: Sequence[str] = ("",), group: int = 1) -> list[str]:
-    return [f"p{i},s/{i}.png,t/{i}.png,y/{i}.png,g{i // group},{splits[i * len(splits) // n]}" for i in range(n)]
-
-
-def load(name: str, size: tuple[int, int] = (HIGH, WIDE)) -> TaskData:
-    return tasks.get(name).load(size, size)
-
-
-def message(name: str, seed: int = 0) -> str:
-    with pytest.raises(UsageError) as caught:
-        load(name).split(seed)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_pixels_and_labels_are_those_of_the_files(tmp_path):
@@ -255,92 +211,6 @@ def test_rare_classes_come_into_every_needed_part(tmp_path):
         split = data.split(seed)
         assert data.maps.pixels[split.train][:, 2].sum() > 0
         assert data.maps.pixels[split.test][:, 2].sum() > 0
-
-
-def lone_class(root: Path) -> str:
-    name = scenes(root, rows(20, ("train", "val", "test")), n_classes=2)
-    label(root / "y/0.png", np.full((HIGH, WIDE), 2))
-    return name
-
-
-def test_a_class_that_cannot_be_tested(tmp_path):
-    name = lone_class(tmp_path)
-    assert message(name) == "class 'class 2' has no pixel in train or none in test: merge it, or say it is absent"
-    (tmp_path / "about.toml").write_text('classes = ["a", "b", "c"]\nabsent = ["c"]\n')
-    assert load(name).split(0).absent == ("c",)
-
-
-CASES = {
-    "a side blank": (["x,,t/0.png,y/0.png,g,train"], r"line 22: source is blank"),
-    "a pair twice": (["p0,s/x.png,t/x.png,y/x.png,g,train"], r"line 22: pair_id 'p0' is at line 2 too"),
-    "a label out of the folder": (["x,s/0.png,t/0.png,../y.png,g,train"], r"line 22: '\.\./y\.png' leads out"),
-    "a label that is a name": (["x,s/x.png,t/x.png,crop,g,train"], r"line 22: label 'crop' is no image"),
-    "a group in train and test": (
-        ["x,s/x.png,t/x.png,y/x.png,g0,test"], r"group 'g0' is in train \(line 2\) and in test \(line 22\)"),
-    "a file in train and test": (["x,s/0.png,t/x.png,y/x.png,gx,test"], r"in train \(line 2\) and in test \(line 22\)"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_one_clear_line_before_anything_is_read(tmp_path, case):
-    more, said = CASES[case]
-    scenes(tmp_path, rows(20, ("train", "val", "test")))
-    (tmp_path / "manifest.csv").open("a").write("\n".join(more) + "\n")
-    with pytest.raises(UsageError, match=said):
-        tasks.get(f"folder:{tmp_path}")
-
-
-@pytest.mark.parametrize(("about", "said"), [
-    ("classes = ['a']", "2 to 255 different names"),
-    ("classes = ['a', 'b']\npalette = [[0, 0, 0]]", "1 colours in palette for 2 classes"),
-    ("classes = ['a', 'b']\nabsent = ['c']", "absent names 'c'"),
-    ("target_range = [3, 3]", r"\[lowest, highest\]"),
-    ("ignore_label = 'no'", "ignore_label: input should be a valid integer"),
-    ("clases = []", "clases: extra inputs are not permitted: known are title"),
-])  # fmt: skip
-def test_one_clear_line_on_about(tmp_path, about, said):
-    scenes(tmp_path, rows())
-    (tmp_path / "about.toml").write_text(about)
-    with pytest.raises(UsageError, match=said):
-        tasks.get(f"folder:{tmp_path}")
-
-
-def spoil(root: Path) -> str:
-    """Six files, each no good in a way of its own, in five scenes."""
-    name = scenes(root, rows(40))
-    (root / "about.toml").write_text('classes = ["a", "b", "c"]\n')
-    (root / "s/0.png").unlink()
-    whole = (root / "t/1.png").read_bytes()
-    (root / "t/1.png").write_bytes(whole[: len(whole) // 2])
-    label(root / "y/2.png", np.pad(np.zeros((HIGH - 1, WIDE)), ((0, 0), (0, 0))))
-    label(root / "y/3.png", np.where(np.arange(HIGH * WIDE).reshape(HIGH, WIDE) == 2 * WIDE + 5, 7, 1))
-    picture(root / "t/4.png", 1, size=(WIDE + 1, HIGH), mode="L")
-    (root / "y/4.png").write_text("no image")
-    return name
-
-
-def test_all_that_is_wrong_is_listed_together(tmp_path):
-    said = message(spoil(tmp_path))
-    assert said.startswith(f"6 of 120 files in '{tmp_path}' cannot be read: ")
-    for part in (
-        "s/0.png (not found)",
-        "t/1.png (truncated)",
-        f"y/2.png ({WIDE} × {HIGH - 1}, but s/2.png is {WIDE} × {HIGH})",
-        "y/3.png (broken: its label 7 (row 2, column 5) is out of range)",
-        f"t/4.png ({WIDE + 1} × {HIGH}, but s/4.png is",
-        "y/4.png (no image)",
-    ):
-        assert part in said
-
-
-def test_bad_files_can_be_skipped(tmp_path):
-    task = tasks.get(spoil(tmp_path))
-    task.skip_bad = True
-    for _ in range(2):  # read, then from the cache
-        data = task.load((HIGH, WIDE), (HIGH, WIDE))
-        assert set(data.skipped) == {"s/0.png", "t/1.png", "y/2.png", "y/3.png", "t/4.png", "y/4.png"}
-        used = [*data.split(0).pairs_target, *data.split(0).val, *data.split(0).test]
-        assert sorted(used) == list(range(5, 40))
 
 
 def test_read_once_until_a_file_changes(tmp_path):
