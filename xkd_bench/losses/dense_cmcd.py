@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xkd_bench.losses.contrastive import cmc
-from xkd_bench.losses.dense_pixels import IGNORE, counted, labels_at, pixel_rows
+from xkd_bench.losses.dense_pixels import IGNORE, counted, labels_at, pixel_rows, uniform
 from xkd_bench.losses.features import to_common_grid
 from xkd_bench.losses.similarity import Form, SimilarityDistillation, cmd
 
@@ -45,7 +45,7 @@ def aligned_pixels(
     f_s, f_t = to_common_grid(student, teacher.detach())
     rows_s, rows_t = pixel_rows(f_s), pixel_rows(f_t)
     device = rows_s.device
-    draws = torch.rand(len(rows_s), generator=generator, device=generator.device if generator else device).to(device)
+    draws = uniform(len(rows_s), device=device, generator=generator)
     image = torch.arange(len(f_s), device=device).repeat_interleave(f_s[0, 0].numel())
     chosen, y = draws.argsort(), None
     if labels is not None:

@@ -68,6 +68,13 @@ def pixel_rows(maps: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
+def uniform(*shape: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """Draws from 0..1 on `device`, made where the generator is, if one is given."""
+    if generator is None:  # torch.compile takes no generator, and no None in its place
+        return torch.rand(shape, device=device)
+    return torch.rand(shape, generator=generator, device=generator.device).to(device)
+
+
 def ranks(groups: Tensor, generator: torch.Generator | None = None, *, shuffled: bool = True) -> Tensor:
     """Each element's place, from 0, among those of its group, in a random order or in the given one.
 
@@ -75,8 +82,7 @@ def ranks(groups: Tensor, generator: torch.Generator | None = None, *, shuffled:
     """
     m, device = len(groups), groups.device
     if shuffled:
-        draws = torch.rand(m, generator=generator, device=generator.device if generator else device).to(device)
-        order = draws.argsort()
+        order = uniform(m, device=device, generator=generator).argsort()
         order = order[groups[order].argsort(stable=True)]
     else:
         order = groups.argsort(stable=True)

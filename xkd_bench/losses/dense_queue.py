@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from xkd_bench.losses.contrastive import unit_rows
-from xkd_bench.losses.dense_pixels import IGNORE, counted, labels_at, pixel_rows, ranks
+from xkd_bench.losses.dense_pixels import IGNORE, counted, labels_at, pixel_rows, ranks, uniform
 
 
 class ClassQueue(nn.Module):
@@ -54,9 +54,9 @@ class ClassQueue(nn.Module):
         """
         classes, size, _ = self.features.shape
         device = self.features.device
-        draws = torch.rand(classes, size, generator=generator, device=generator.device if generator else device)
+        draws = uniform(classes, size, device=device, generator=generator)
         holds = torch.arange(size, device=device) < self.count[:, None]
-        best = draws.to(device).masked_fill(~holds, -1).topk(min(per_class, size), 1)
+        best = draws.masked_fill(~holds, -1).topk(min(per_class, size), 1)
         rows = torch.arange(classes, device=device)[:, None]
         return self.features[rows, best.indices].flatten(0, 1), (best.values >= 0).flatten()
 
