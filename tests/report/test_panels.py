@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from xkd_bench.report.classes import per_class
-from xkd_bench.report.panels import BLANK, Column, painted, panels, picture
+from xkd_bench.report.panels import BLANK, Column, bands, painted, panels, picture
 
 PALETTE = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 
@@ -40,6 +40,24 @@ def test_a_panel_has_a_row_for_each_image_and_a_column_for_each_variant():
     assert top[10][0] == top[30][0] < top[20][0] == top[40][0]
     assert top[10][1] == top[20][1] < top[30][1] == top[40][1]
     assert all((image == colour).all(2).any() for colour in PALETTE), "the key of colours"
+
+
+def test_many_columns_come_in_even_bands_that_each_begin_with_what_is_compared():
+    def plain(value: int) -> np.ndarray:
+        return np.full((24, 96, 3), (value, 200, 7), np.uint8)
+
+    columns = [Column(f"c{i}", [plain(i)]) for i in range(23)]
+    shown = bands(columns, shared=3, most=12)
+    assert [len(band) for band in shown] == [10, 10, 9]
+    assert [column.title for band in shown for column in band[3:]] == [f"c{i}" for i in range(3, 23)]
+    assert all(band[:3] == columns[:3] for band in shown)
+    assert bands(columns, shared=3, most=23) == [columns]
+    image = np.asarray(Image.open(io.BytesIO(panels(columns, ("a", "b", "c"), PALETTE, shared=3))))
+    found = {i: np.argwhere((image == (i, 200, 7)).all(2)) for i in range(23)}
+    assert len(found[0]) == 3 * len(found[3])  # in each band, and in one
+    lefts = {i: at[:, 1].min() for i, at in found.items()}
+    assert lefts[2] < lefts[3] == lefts[10] == lefts[17]
+    assert image.shape[1] < 12 * 110
 
 
 def test_the_table_of_classes_has_means_over_seeds_and_leaves_out_what_is_nowhere():

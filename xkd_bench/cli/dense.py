@@ -39,8 +39,9 @@ def panel_of(frame: "pd.DataFrame", store: "Store") -> "tuple[bytes, list[str]] 
 def _named(frame: "pd.DataFrame", store: "Store") -> "tuple[pd.DataFrame, dict[str, Any]]":
     """Scores with their variants and their place in their record, and the records by their key."""
     from xkd_bench.analysis.scores import variants
+    from xkd_bench.report.recipe import shared_recipe_apart
 
-    named = variants(frame)
+    named = variants(shared_recipe_apart(frame))
     records = {key: store.record(key) for key in named["key"].unique()}
     named["place"] = [_place(records[row["key"]], row) for row in named.to_dict("records")]
     return named, records
@@ -105,7 +106,7 @@ def _panels(named: "pd.DataFrame", records: dict[str, Any], store: "Store") -> "
     except UsageError:  # a table can be made again where the data is not
         return None
     columns = _columns(data, spec.seed, predicted)
-    image = panels(columns, data.split(spec.seed).classes, data.maps.palette)
+    image = panels(columns, data.split(spec.seed).classes, data.maps.palette, shared=3)
     return image, [column.title for column in columns]
 
 
