@@ -34,6 +34,14 @@ def test_fractions_of_the_pairs_are_students_of_their_own(toy, tmp_path):
     assert plan.students == Stage(6, 0)
 
 
+def test_students_that_learn_from_labels_and_teacher_at_once_are_runs_and_no_stage_before(toy_dense, tmp_path):
+    ours = runner(tmp_path)
+    at_once = spec(task=toy_dense, method="kd", protocol="fine-tune")
+    assert make_plan(ours, [at_once], checked=False).students == Stage(0, 0)
+    both = [at_once, spec(task=toy_dense, method="kd", protocol="linear-eval")]
+    assert make_plan(ours, both, checked=False).students == Stage(1, 0)
+
+
 def test_what_is_there_is_told_and_times_what_is_like_it(toy, tmp_path):
     ours = runner(tmp_path)
     done = spec(method="ssl")

@@ -104,7 +104,7 @@ class _Graph:
         after = dict.fromkeys(self._scored[score] for score in _scores(run) if score in self._scored)
 
         def needs() -> Iterable[str]:
-            fractions = run.protocol.pair_fractions if _is_taught_first(run) else ()
+            fractions = run.protocol.pair_fractions if is_taught_first(run) else ()
             yield from (name for fraction in fractions for name in self._student(run, fraction))
             if run.data.maps is not None and "all" in run.protocol.trained:
                 yield from self._teacher(run)  # beside the labels
@@ -154,8 +154,9 @@ class _Graph:
         return [] if self._there[name] else [name]
 
 
-def _is_taught_first(run: Context) -> bool:
-    """Whether students come before scores, as stages of their own."""
+def is_taught_first(run: Context) -> bool:
+    """Whether students come before scores, as stages of their own; not those of dense tasks that learn from labels and
+    teacher at once."""
     return run.data.maps is None or (run.method.distils and "head" in run.protocol.trained)
 
 

@@ -10,7 +10,7 @@ from xkd_bench.stages.student import student_key
 from xkd_bench.stages.teacher import source_key, teacher_key
 from xkd_bench.store import Store
 from xkd_bench.suite.asked import Asked, Work, measurements
-from xkd_bench.suite.graph import make_jobs
+from xkd_bench.suite.graph import is_taught_first, make_jobs
 from xkd_bench.suite.measure import key_of
 from xkd_bench.suite.times import Times
 
@@ -116,9 +116,10 @@ def make_plan(runner: Runner, specs: Iterable[RunSpec], checked: bool = True, me
 
 
 def students_of(runner: Runner, spec: RunSpec) -> list[tuple[str, float]]:
-    """Keys of the students that a run distils, with their fractions of the pairs."""
+    """Keys of the students that a run distils before it is scored, with their fractions of the pairs."""
     run = runner.context(spec)
-    return [(student_key(run, f), f) for f in run.protocol.pair_fractions] if run.method.distils else []
+    before = run.method.distils and is_taught_first(run)
+    return [(student_key(run, f), f) for f in run.protocol.pair_fractions] if before else []
 
 
 def _teachers(runner: Runner, spec: RunSpec) -> list[str]:
