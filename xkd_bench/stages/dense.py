@@ -1,7 +1,9 @@
 """The scores of a dense run.
 
 A method's loss stands beside the labels' in fine-tuning, one training from a fresh student, as all of these methods
-were published. Before linear evaluation the student learns from pairs without labels, by the method's loss alone.
+were published. Before linear evaluation the student learns from pairs without labels, by the method's loss alone; and
+so it does before fine-tuning where there are pairs that have no label, which are lost to that otherwise: few labels,
+or a task that labels only a part.
 """
 
 import time
@@ -40,6 +42,7 @@ from xkd_bench.stages.dense_student import (
     fit_student,
     fresh_student,
     label_free_student,
+    learns_pairs_first,
     student_fields,
 )
 from xkd_bench.stages.dense_teacher import dense_teacher, says_of
@@ -63,13 +66,17 @@ def dense_scores(run: Context) -> Iterator[tuple[float, Score]]:
 def _whole(run: Context, fraction: float, per_class: int | None, draw: int) -> list[Score]:
     """One training of everything, with labels and the method's loss."""
     recipe = run.budget.all
-    key = digest({**student_fields(run), "labels": per_class, "draw": draw, "all": recipe.model_dump(mode="json")})
+    rows = draw_images(run.data, run.split, per_class, seed=run.spec.seed, draw=draw)
+    first = {"start": dense_student_key(run, fraction)} if learns_pairs_first(run, rows) else {}
+    key = digest({
+        **student_fields(run), "labels": per_class, "draw": draw, "all": recipe.model_dump(mode="json"), **first,
+    })  # fmt: skip
 
     def make(folder: Path) -> None:
+        network = label_free_student(run, fraction) if first else fresh_student(run)
         started = time.perf_counter()
-        rows = draw_images(run.data, run.split, per_class, seed=run.spec.seed, draw=draw)
         if getattr(run.method, "trains_student", True):
-            network = _taught(run, rows, stream(run.spec.seed, "fine-tune", per_class, draw), key)
+            _teach(run, network, rows, stream(run.spec.seed, "fine-tune", per_class, draw), key)
         else:
             network = dense_teacher(run)
         seconds = time.perf_counter() - started
@@ -81,15 +88,13 @@ def _whole(run: Context, fraction: float, per_class: int | None, draw: int) -> l
     return read_scores(run.store.compute("tuned-scores", key, make))
 
 
-def _taught(run: Context, rows: Index, order_seed: int, key: str) -> Any:
-    """The student, trained on these labelled rows with the method's loss beside the labels'."""
+def _teach(run: Context, student: Any, rows: Index, order_seed: int, key: str) -> None:
+    """Train the student in place on these labelled rows, with the method's loss beside the labels'."""
     recipe = run.budget.all
-    student = fresh_student(run)
     known, says = says_of(run) if run.method.uses_pairs else (None, None)
     order, steps = in_order(rows, _partners(run, rows), recipe.batch, order_seed)
     batches = DenseBatches(run.device, run.data, order, steps, recipe.augmentation, says, "given")
     fit_student(run, student, known, batches, steps, recipe, run.store.work_folder("tuned-scores", key))
-    return student
 
 
 def _partners(run: Context, rows: Index) -> Index:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -18,6 +19,7 @@ from xkd_bench.seeds import stream
 from xkd_bench.spec import FORMAT, digest
 from xkd_bench.stages.context import Context
 from xkd_bench.stages.dense_teacher import channels, dense_teacher_key, image_size, known_before, says_of
+from xkd_bench.tasks.base import Index
 from xkd_bench.training import fit
 
 
@@ -62,6 +64,11 @@ def student_fields(run: Context) -> dict[str, Any]:
     if backbone := spec.student_backbone_digest or start_digest(spec.student):
         fields |= {"backbone": backbone}
     return fields | ({"pairs": spec.pairing, "teacher": dense_teacher_key(run)} if run.method.uses_pairs else {})
+
+
+def learns_pairs_first(run: Context, rows: Index) -> bool:
+    """Whether a method has pairs to learn from that training on these labelled rows leaves out."""
+    return run.method.distils and not np.isin(run.split.pairs_target, rows).all()
 
 
 def label_free_student(run: Context, fraction: float) -> Any:

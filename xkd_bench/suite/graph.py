@@ -14,10 +14,11 @@ from itertools import product
 
 from xkd_bench.errors import UsageError
 from xkd_bench.runner import Runner
+from xkd_bench.segmentation import draw_images
 from xkd_bench.spec import FORMAT, RunSpec, digest
 from xkd_bench.stages.bound import taught, tuned
 from xkd_bench.stages.context import Context, Report
-from xkd_bench.stages.dense_student import label_free_student
+from xkd_bench.stages.dense_student import label_free_student, learns_pairs_first
 from xkd_bench.stages.dense_teacher import dense_teacher
 from xkd_bench.stages.maps import levels_key, teacher_levels
 from xkd_bench.stages.oracle import oracle, oracle_key
@@ -157,7 +158,12 @@ class _Graph:
 def is_taught_first(run: Context) -> bool:
     """Whether students come before scores, as stages of their own; not those of dense tasks that learn from labels and
     teacher at once."""
-    return run.data.maps is None or (run.method.distils and "head" in run.protocol.trained)
+    if run.data.maps is None:
+        return True
+    if "head" in run.protocol.trained:
+        return run.method.distils
+    drawn = (draw_images(run.data, run.split, n, seed=run.spec.seed, draw=0) for n in run.protocol.label_counts())
+    return any(learns_pairs_first(run, rows) for rows in drawn)
 
 
 def _scores(run: Context) -> list[tuple[str, str, int | None]]:
